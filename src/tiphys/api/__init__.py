@@ -1,0 +1,1 @@
+"""Kubernetes objects as data: kinds, schema, defaults, validation, selectors, quantities, patches."""

@@ -1,0 +1,1 @@
+"""The API server: handlers, watch cache, authentication, authorization, admission, discovery."""

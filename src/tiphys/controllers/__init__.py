@@ -1,0 +1,1 @@
+"""One folder per kind: a pure plan and a thin controller."""

@@ -1,0 +1,1 @@
+"""Cluster DNS: objects to records, and the server that answers."""

@@ -1,0 +1,1 @@
+"""Links, addresses, routes and packet rules on one machine; the Network door."""

@@ -1,0 +1,1 @@
+"""Authorities, certificates, kubeconfig files and signed tokens."""

@@ -1,0 +1,1 @@
+"""Containers and images on one machine; the Runtime door."""

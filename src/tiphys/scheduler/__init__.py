@@ -1,0 +1,1 @@
+"""Pods to nodes: queue, snapshot in arrays, filters, scores, bind."""

@@ -1,0 +1,1 @@
+"""Revisions, watch and compaction: bytes in, bytes out; the Store door."""
