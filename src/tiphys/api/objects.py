@@ -1,4 +1,4 @@
-"""Questions that every object answers: its name, labels, owners, conditions. Objects are plain dicts, never changed here."""
+"""What every object answers: its name, labels, owners, conditions. Objects are plain dicts, never changed here."""
 
 from __future__ import annotations
 

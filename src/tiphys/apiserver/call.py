@@ -41,7 +41,7 @@ class Call:
 
 
 class Reader(Protocol):
-    """What admission, authorization and strategies may see of other objects: the server's own watch cache. Read-only dicts."""
+    """What admission and strategies may see of other objects: the server's own watch cache. Read-only dicts."""
 
     def get(self, group: str, resource: str, namespace: str, name: str) -> Object | None: ...
 
