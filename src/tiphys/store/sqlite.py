@@ -171,26 +171,12 @@ class SqliteStore:
     def _write_loop(self) -> None:
         revision = self._feed.revision
         while True:
-            group, closing = self._next_group()
+            group, closing = _next_group(self._inbox)
             if group:
                 revision = self._commit(group, revision)
             if closing:
                 return
             self._trim(revision)
-
-    def _next_group(self) -> tuple[list[_Pending], bool]:
-        group: list[_Pending] = []
-        while len(group) < GROUP_MAX:
-            try:
-                item = self._inbox.get(block=not group)
-            except queue.Empty:
-                break
-            if item is None:
-                return group, True
-            if isinstance(item, _Wake):
-                break
-            group.append(item)
-        return group, False
 
     def _commit(self, group: Sequence[_Pending], revision: int) -> int:
         writes = [pending.write for pending in group]
@@ -240,3 +226,18 @@ def _page(database: Database, prefix: str, after: str, limit: int) -> Page:
     entries = database.scan(prefix, after, limit + 1 if limit else -1)
     more = bool(limit) and len(entries) > limit
     return Page(entries[:limit] if limit else entries, database.revision(), more)
+
+
+def _next_group(inbox: queue.SimpleQueue[_Pending | _Wake | None]) -> tuple[list[_Pending], bool]:
+    group: list[_Pending] = []
+    while len(group) < GROUP_MAX:
+        try:
+            item = inbox.get(block=not group)
+        except queue.Empty:
+            break
+        if item is None:
+            return group, True
+        if isinstance(item, _Wake):
+            break
+        group.append(item)
+    return group, False
