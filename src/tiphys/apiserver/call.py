@@ -6,12 +6,12 @@ One API request, understood: the record that handlers, admission and storage str
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tiphys.api.resources import Resource
-from tiphys.wire.messages import Identity, Request
+from tiphys.wire.messages import Identity, Request, Response
 
 Object = dict[str, Any]
 
@@ -75,3 +75,31 @@ class Admission(Protocol):
     async def mutate(self, attributes: Attributes) -> None: ...
 
     async def validate(self, attributes: Attributes) -> None: ...
+
+
+class Authenticator(Protocol):
+    async def authenticate(self, request: Request) -> Identity:
+        """Who speaks (the anonymous identity if nobody says so); raises 401 for credentials that are wrong."""
+
+
+class Impersonator(Protocol):
+    async def impersonate(self, call: Call) -> Identity:
+        """Whom `call.user` acts as, from the Impersonate- headers: `call.user` without them; raises 403."""
+
+
+class Authorizer(Protocol):
+    async def authorize(self, call: Call) -> None:
+        """Raises 403 with Kubernetes' text unless `call.user` may do what `call` says."""
+
+
+class Auditor(Protocol):
+    def record(self, call: Call, status: int, seconds: float) -> None:
+        """One line for one answered call; never waits and never raises."""
+
+
+# A path that is no stored resource: discovery, OpenAPI, health, version, metrics. None: not mine, ask the next one.
+Page = Callable[[Call], Awaitable[Response | None]]
+
+# A create that stores nothing (SubjectAccessReview and its family, TokenReview, TokenRequest): the decoded and defaulted
+# body in, the answered object out (201). For a subresource (`serviceaccounts/token`) the parent exists already.
+Review = Callable[[Call, Object], Awaitable[Object]]
