@@ -1,0 +1,148 @@
+"""
+Events: what a part tells the user about an object (`kubectl describe`, `kubectl get events`).
+
+Best effort by design: a bounded queue between the caller and the API, equal events are counted on one Event object,
+and when the API cannot take them they are dropped with one log line. Nothing waits for an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tiphys.aio import clock
+from tiphys.api import resources
+from tiphys.api.errors import StatusError
+from tiphys.api.objects import timestamp
+from tiphys.client.client import Client
+
+Object = dict[str, Any]
+
+QUEUE_MAX = 1_000
+# Distinct recent events remembered for counting.
+REMEMBERED_MAX = 2_000
+MESSAGE_MAX = 1_024
+NAME_MAX = 236
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing that happened to `subject` (an object reference)."""
+
+    subject: Mapping[str, Any]
+    type: str
+    reason: str
+    message: str
+    at: float
+
+
+def reference(obj: Mapping[str, Any]) -> Object:
+    """The ObjectReference of an object that carries apiVersion and kind."""
+    meta = obj["metadata"]
+    found = {
+        "kind": obj.get("kind", ""),
+        "namespace": meta.get("namespace", ""),
+        "name": meta.get("name", ""),
+        "uid": meta.get("uid", ""),
+        "apiVersion": obj.get("apiVersion", ""),
+        "resourceVersion": meta.get("resourceVersion", ""),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+class Recorder:
+    """Events of one component (`kubelet`, `deployment-controller`) on one host."""
+
+    def __init__(self, client: Client, component: str, host: str = "", now: clock.Clock = clock.system) -> None:
+        self._client = client
+        self._component = component
+        self._host = host
+        self._now = now
+        self._queue: asyncio.Queue[Note] = asyncio.Queue(QUEUE_MAX)
+        self._known: OrderedDict[tuple[str, ...], tuple[str, int]] = OrderedDict()
+        self._resource = resources.get("", "v1", "events")
+        self._last_suffix = 0
+
+    def normal(self, obj: Mapping[str, Any], reason: str, message: str, *, field_path: str = "") -> None:
+        self._record(obj, "Normal", reason, message, field_path)
+
+    def warning(self, obj: Mapping[str, Any], reason: str, message: str, *, field_path: str = "") -> None:
+        self._record(obj, "Warning", reason, message, field_path)
+
+    def _record(self, obj: Mapping[str, Any], kind: str, reason: str, message: str, field_path: str) -> None:
+        subject = reference(obj)
+        if field_path:
+            subject["fieldPath"] = field_path
+        try:
+            self._queue.put_nowait(Note(subject, kind, reason, message[:MESSAGE_MAX], self._now()))
+        except asyncio.QueueFull:
+            log.warning("too many events wait, dropped: %s %s", reason, subject.get("name"))
+
+    async def run(self) -> None:
+        """Send events until cancelled."""
+        while True:
+            note = await self._queue.get()
+            try:
+                await self._send(note)
+            except (StatusError, OSError) as error:
+                log.info("an event could not be recorded (%s): %s", note.reason, error)
+            self._queue.task_done()
+
+    async def drained(self) -> None:
+        """Wait until everything recorded so far has been sent."""
+        await self._queue.join()
+
+    async def _send(self, note: Note) -> None:
+        subject = note.subject
+        same = tuple(str(subject.get(part, "")) for part in ("kind", "namespace", "name", "uid", "fieldPath"))
+        key = (*same, note.type, note.reason, note.message)
+        known = self._known.pop(key, None)
+        namespace = subject.get("namespace") or "default"
+        if known is not None:
+            name, count = known[0], known[1] + 1
+            try:
+                await self._client.patch(
+                    self._resource, (namespace, name), {"count": count, "lastTimestamp": timestamp(note.at)}
+                )
+                self._remember(key, name, count)
+                return
+            except StatusError as error:
+                if error.code != 404:
+                    raise
+        event = self._event(note, namespace)
+        await self._client.create(self._resource, event, namespace)
+        self._remember(key, event["metadata"]["name"], 1)
+
+    def _remember(self, key: tuple[str, ...], name: str, count: int) -> None:
+        self._known[key] = (name, count)
+        if len(self._known) > REMEMBERED_MAX:
+            self._known.popitem(last=False)
+
+    def _event(self, note: Note, namespace: str) -> Object:
+        at = timestamp(note.at)
+        # Two events of one instant still need two names.
+        self._last_suffix = max(self._last_suffix + 1, int(note.at * 1e9))
+        name = f"{note.subject['name'][:NAME_MAX]}.{self._last_suffix:x}"
+        source = {"component": self._component, "host": self._host} if self._host else {"component": self._component}
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": namespace},
+            "involvedObject": dict(note.subject),
+            "reason": note.reason,
+            "message": note.message,
+            "source": source,
+            "firstTimestamp": at,
+            "lastTimestamp": at,
+            "count": 1,
+            "type": note.type,
+            "eventTime": None,
+            "reportingComponent": self._component,
+            "reportingInstance": self._host,
+        }
