@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tiphys.api import resources
 from tiphys.apiserver.cache import Cache
 from tiphys.apiserver.records import Record, collection_prefix, encode, key_of, prefix_of
 from tiphys.apiserver.watchers import QUEUE_MAX, Watcher, plain
-from tiphys.api import resources
 from tiphys.store.memory import MemoryStore
 
 CONFIGMAPS = resources.get("", "v1", "configmaps")

@@ -38,6 +38,14 @@ BOOKMARK_SECONDS = 60.0
 LOAD_PAGE = 5_000
 
 
+PODS_PREFIX = "/registry/pods/"
+
+
+def node_scope(node: str) -> str:
+    """The watch scope of one node's pods: thousands of agents watch, each event concerns one or two of them."""
+    return f"node:{node}"
+
+
 class Collection:
     """All objects of one resource: records in key order, recent changes, watchers by scope."""
 
@@ -50,8 +58,9 @@ class Collection:
         # The newest change, so that a list at an older revision knows whether anything differs.
         self.modified = revision
         self.changes: deque[Change] = deque()
-        # A scope is a key prefix or a whole key.
+        # A scope is a key prefix, a whole key, or `node_scope` for the pods of one node.
         self._watchers: dict[str, set[Watcher]] = {}
+        self._has_nodes = prefix == PODS_PREFIX
 
     def span(self, prefix: str, after: str = "") -> tuple[int, int]:
         """The index range of keys under `prefix` that follow `after`."""
@@ -88,16 +97,22 @@ class Collection:
         ):
             self.since = self.changes.popleft().revision
         if self._watchers:
-            for scope in self._scopes(change.record.key):
+            for scope in self._scopes(change):
                 for watcher in self._watchers.get(scope, ()):
                     watcher.offer(change)
 
-    def _scopes(self, key: str) -> Iterator[str]:
+    def _scopes(self, change: Change) -> Iterator[str]:
+        key = change.record.key
         yield self.prefix
         namespace_end = key.find("/", len(self.prefix))
         if namespace_end > 0:
             yield key[: namespace_end + 1]
         yield key
+        if self._has_nodes:
+            nodes = {change.record.node_name}
+            if change.previous is not None:
+                nodes.add(change.previous.node_name)
+            yield from (node_scope(node) for node in nodes if node)
 
     def changes_after(self, revision: int) -> list[Change]:
         """Every change after `revision`, oldest first. Cheap for a recent revision: it walks from the new end."""

@@ -100,6 +100,6 @@ class Auditor(Protocol):
 # A path that is no stored resource: discovery, OpenAPI, health, version, metrics. None: not mine, ask the next one.
 Page = Callable[[Call], Awaitable[Response | None]]
 
-# A create that stores nothing (SubjectAccessReview and its family, TokenReview, TokenRequest): the decoded and defaulted
+# A create that stores nothing (SubjectAccessReview and family, TokenReview, TokenRequest): the decoded, defaulted
 # body in, the answered object out (201). For a subresource (`serviceaccounts/token`) the parent exists already.
 Review = Callable[[Call, Object], Awaitable[Object]]

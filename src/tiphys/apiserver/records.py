@@ -135,7 +135,7 @@ def encode(obj: Object) -> bytes:
 class Record:
     """One version of one object, as bytes; decoded only when somebody asks. Never changed."""
 
-    __slots__ = ("_labels", "_object", "head", "key", "revision", "tail")
+    __slots__ = ("_labels", "_node", "_object", "head", "key", "revision", "tail")
 
     def __init__(self, key: str, value: bytes, revision: int) -> None:
         start = value.index(_METADATA)
@@ -146,6 +146,7 @@ class Record:
         self.tail = b'%b,"resourceVersion":"%d"%b' % (value[start:splice], revision, value[splice:])
         self._object: Object | None = None
         self._labels: dict[str, str] | None = None
+        self._node: str | None = None
 
     @property
     def body(self) -> bytes:
@@ -163,9 +164,19 @@ class Record:
     def labels(self) -> dict[str, str]:
         """The object's labels; only they are kept, so that a selector does not hold all objects decoded."""
         if self._labels is None:
-            obj = self._object or self.decode()
-            self._labels = obj["metadata"].get("labels") or {}
+            self._labels = self.peek()["metadata"].get("labels") or {}
         return self._labels
+
+    @property
+    def node_name(self) -> str:
+        """A pod's node: what node agents watch by."""
+        if self._node is None:
+            self._node = str((self.peek().get("spec") or {}).get("nodeName", ""))
+        return self._node
+
+    def peek(self) -> Object:
+        """The decoded object for one look: kept only if somebody keeps it anyway. Read-only."""
+        return self._object if self._object is not None else self.decode()
 
     def decode(self) -> Object:
         """A fresh copy that the caller may change."""

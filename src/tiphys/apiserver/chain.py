@@ -1,0 +1,134 @@
+"""
+The way of every request: audit, authenticate, impersonate, authorize, limit, dispatch.
+
+Each stage is a part that was given; this file only puts them in order and makes sure that whatever happens, the client
+gets a Status and never a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tiphys.api import errors
+from tiphys.apiserver import answers, negotiation
+from tiphys.apiserver.call import Auditor, Authenticator, Authorizer, Call, Impersonator, Page
+from tiphys.apiserver.dispatch import Dispatcher
+from tiphys.apiserver.routing import Route, Router
+from tiphys.observe import metrics
+from tiphys.wire.messages import Request, Response
+
+log = logging.getLogger(__name__)
+
+BODY_BYTES_MAX = 3 * 1024 * 1024
+# Requests that run at once; watches and streams are counted elsewhere. Kubernetes' own defaults.
+READS_IN_FLIGHT_MAX, WRITES_IN_FLIGHT_MAX = 400, 200
+_READS = frozenset(("get", "list"))
+_LONG = frozenset(("watch", "proxy"))
+_STREAMED = frozenset(("log", "exec", "attach", "portforward", "proxy"))
+
+requests_total = metrics.counter("apiserver_request_total", "Requests answered.", ("verb", "resource", "code"))
+request_seconds = metrics.histogram("apiserver_request_duration_seconds", "Time to answer.", ("verb", "resource"))
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """Who may speak. A part that is None lets everything pass, as in-process tests want it."""
+
+    authenticator: Authenticator | None = None
+    impersonator: Impersonator | None = None
+    authorizer: Authorizer | None = None
+    auditor: Auditor | None = None
+
+
+class Chain:
+    """The API server's Handler."""
+
+    def __init__(self, router: Router, dispatcher: Dispatcher, guards: Guards, pages: Sequence[Page]) -> None:
+        self._router = router
+        self._dispatcher = dispatcher
+        self._guards = guards
+        self._pages = tuple(pages)
+        self._meters: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        self._reads = asyncio.Semaphore(READS_IN_FLIGHT_MAX)
+        self._writes = asyncio.Semaphore(WRITES_IN_FLIGHT_MAX)
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        started = time.perf_counter()
+        call, route = self._router.call(request)
+        try:
+            response = await self._guarded(call, route)
+        except errors.StatusError as error:
+            response = answers.of_status(error.status, negotiation.of_error(request.headers.get("accept", "")))
+        except Exception as error:
+            log.exception("%s %s failed", request.method, call.path)
+            response = answers.of_status(errors.internal(f"{type(error).__name__}: {error}").status)
+        if call.warnings:
+            response.headers = (*response.headers, *_warning_headers(call.warnings))
+        self._account(call, response.status, time.perf_counter() - started)
+        return response
+
+    async def _guarded(self, call: Call, route: Route) -> Response:
+        guards, request = self._guards, call.request
+        if request.identity is not None:
+            call.user = request.identity
+        elif guards.authenticator is not None:
+            call.user = await guards.authenticator.authenticate(request)
+        if guards.impersonator is not None:
+            call.user = await guards.impersonator.impersonate(call)
+        if guards.authorizer is not None:
+            await guards.authorizer.authorize(call)
+        if len(request.body) > BODY_BYTES_MAX:
+            raise errors.too_large(f"Request entity is too large: limit is {BODY_BYTES_MAX}")
+        if route.resource is None:
+            return await self._page(call, route)
+        if call.verb == "watch" or call.subresource in _STREAMED:
+            return await self._dispatcher.dispatch(call, route)
+        return await self._limited(call, route)
+
+    async def _limited(self, call: Call, route: Route) -> Response:
+        gate = self._reads if call.verb in _READS else self._writes
+        if gate.locked():
+            raise errors.too_many_requests("too many requests, please try again later.", 1)
+        async with gate:
+            return await self._dispatcher.dispatch(call, route)
+
+    async def _page(self, call: Call, route: Route) -> Response:
+        for page in self._pages:
+            response = await page(call)
+            if response is not None:
+                return response
+        if route.known:
+            raise errors.failure(404, "NotFound", "the server could not find the requested resource", details={})
+        return Response(404, (("content-type", "text/plain; charset=utf-8"),), b"404 page not found\n")
+
+    def _account(self, call: Call, status: int, seconds: float) -> None:
+        resource = call.resource.name if call.resource is not None else ""
+        counter, histogram = self._meters.get((call.verb, resource, status)) or self._meter(call.verb, resource, status)
+        counter.inc()
+        if call.verb != "watch":
+            histogram.observe(seconds)
+        if self._guards.auditor is not None:
+            self._guards.auditor.record(call, status, seconds)
+
+    def _meter(self, verb: str, resource: str, status: int) -> tuple[Any, Any]:
+        """Labels are looked up once: methods, resources and codes are few."""
+        pair = requests_total.labels(verb, resource, str(status)), request_seconds.labels(verb, resource)
+        self._meters[(verb, resource, status)] = pair
+        return pair
+
+
+def _warning_headers(warnings: Sequence[str]) -> list[tuple[str, str]]:
+    """Each once, in order, as RFC 7234 wants them."""
+    unique = dict.fromkeys(warnings)
+    return [("warning", f'299 - "{_quoted(text)}"') for text in unique]
+
+
+def _quoted(text: str) -> str:
+    printable = "".join(character if character >= " " else " " for character in text)
+    return printable.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,1 @@
+"""The generic verbs: one file per verb, and what they share."""

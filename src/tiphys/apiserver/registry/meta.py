@@ -1,0 +1,70 @@
+"""The metadata that the server owns: uid, times, generated names, and what an update may not change."""
+
+from __future__ import annotations
+
+import random
+import uuid
+
+from tiphys.api import errors
+from tiphys.api.objects import timestamp
+from tiphys.api.resources import Resource
+from tiphys.apiserver.call import Object
+
+# Kubernetes' alphabet for generated names: no vowels, so no words; no look-alikes.
+_SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_SUFFIX_LENGTH = 5
+NAME_LENGTH_MAX = 63
+GENERATE_TRIES_MAX = 8
+
+
+def generated_name(prefix: str) -> str:
+    """The prefix, cut so that the whole fits a DNS label, and a random suffix."""
+    suffix = "".join(random.choices(_SUFFIX_ALPHABET, k=_SUFFIX_LENGTH))
+    return prefix[: NAME_LENGTH_MAX - _SUFFIX_LENGTH] + suffix
+
+
+def fill_new(obj: Object, now: float) -> None:
+    """What every new object gets, whatever the client said."""
+    metadata = obj["metadata"]
+    metadata["uid"] = str(uuid.uuid4())
+    metadata["creationTimestamp"] = timestamp(now)
+    for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+        metadata.pop(name, None)
+    if not metadata.get("name") and metadata.get("generateName"):
+        metadata["name"] = generated_name(metadata["generateName"])
+
+
+def fill_updated(obj: Object, old: Object) -> None:
+    """What an update keeps when the client leaves it out, or has no say in."""
+    metadata, before = obj["metadata"], old["metadata"]
+    for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        if not metadata.get(name) and name in before:
+            metadata[name] = before[name]
+    metadata.pop("selfLink", None)
+    if "generation" in before:
+        metadata["generation"] = before["generation"]
+    else:
+        metadata.pop("generation", None)
+
+
+def check_namespace(resource: Resource, obj: Object, namespace: str) -> None:
+    """The object belongs to the namespace of the path, and says so afterwards."""
+    metadata = obj["metadata"]
+    if not resource.namespaced:
+        metadata.pop("namespace", None)
+        return
+    said = metadata.get("namespace", "")
+    if said and said != namespace:
+        text = "the namespace of the provided object does not match the namespace sent on the request"
+        raise errors.bad_request(text)
+    metadata["namespace"] = namespace
+
+
+def check_name(obj: Object, name: str) -> None:
+    """The object has the name of the path."""
+    said = obj["metadata"].get("name", "")
+    if not said:
+        why = "name must be provided"
+        raise errors.bad_request(f"the name of the object ({name} based on URL) was undeterminable: {why}")
+    if said != name:
+        raise errors.bad_request(f"the name of the object ({said}) does not match the name on the URL ({name})")

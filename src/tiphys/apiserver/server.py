@@ -1,0 +1,131 @@
+"""
+Build the API server: one Handler over one store.
+
+`ApiServer` owns the cache and puts the parts together; who may speak, what is admitted and how nodes are reached are
+given to it (`Extras`), because their settings are the cluster's. The order of life: `start` reads the store, `run`
+follows it, `boot` writes the objects every cluster has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tiphys.api import resources
+from tiphys.apiserver import boot
+from tiphys.apiserver.allocators import DEFAULT_SERVICE_CIDR, NODE_PORTS, ServiceAllocator
+from tiphys.apiserver.cache import Cache
+from tiphys.apiserver.call import Admission, Page, Review
+from tiphys.apiserver.chain import Chain, Guards
+from tiphys.apiserver.dispatch import Dispatcher, Verb
+from tiphys.apiserver.parts import Admitted, Parts
+from tiphys.apiserver.records import NoSealer, Sealer
+from tiphys.apiserver.routing import Router
+from tiphys.apiserver.subresources.binding import bind, bind_named
+from tiphys.apiserver.subresources.connect import Connector, Reach, Unreachable
+from tiphys.apiserver.subresources.eviction import evict
+from tiphys.apiserver.subresources.scale import get_scale, patch_scale, update_scale
+from tiphys.store.door import Store
+from tiphys.wire.messages import Request, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`advertise_address` is where pods reach this server; empty writes no endpoints."""
+
+    advertise_address: str = ""
+    advertise_port: int = 6443
+    service_cidr: str = DEFAULT_SERVICE_CIDR
+    node_ports: tuple[int, int] = NODE_PORTS
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What the other parts of the room and the cluster give."""
+
+    guards: Guards = field(default_factory=Guards)
+    admission: Admission = field(default_factory=Admitted)
+    reviews: Mapping[tuple[str, str], Review] = field(default_factory=dict)
+    pages: Sequence[Page] = ()
+    reach: Reach = field(default_factory=Unreachable)
+
+
+class ApiServer:
+    """The Handler is `handle`; `cache` is the Reader that admission and authorization look at."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings | None = None,
+        *,
+        sealer: Sealer | None = None,
+        extras: Callable[[Cache], Extras] | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.cache = Cache(store, sealer)
+        given = extras(self.cache) if extras is not None else Extras()
+        self._services = ServiceAllocator(self.settings.service_cidr, self.settings.node_ports)
+        parts = Parts(
+            store, self.cache, sealer or NoSealer(), given.admission, given.reviews, now=now, services=self._services
+        )
+        router = Router(resources.find, has_group)
+        self._chain = Chain(router, Dispatcher(parts, special_verbs(given.reach)), given.guards, given.pages)
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        return await self._chain(request)
+
+    async def start(self) -> None:
+        """Read what is stored; requests can be answered afterwards."""
+        await self.cache.load()
+        self._services.load(self.cache.collection(resources.get("", "v1", "services")).records)
+        self.cache.listeners.append(self._services.follow)
+
+    async def run(self) -> None:
+        """Follow the store until cancelled."""
+        await self.cache.run()
+
+    async def boot(self) -> None:
+        """Write the objects that every cluster has; needs `run` to be under way."""
+        settings = self.settings
+        advertised = boot.Advertised(settings.advertise_address, settings.advertise_port, settings.service_cidr)
+        await boot.boot(self.handle, self.cache, advertised)
+
+    def drain(self) -> None:
+        """Finish all watches, so that connections can close."""
+        self.cache.end_watches()
+
+
+def has_group(group: str) -> bool:
+    """Whether any built-in resource is in the group."""
+    return any(resource.group == group for resource in resources.builtin())
+
+
+def special_verbs(reach: Reach) -> dict[tuple[str, str, str], Verb]:
+    """The subresources that are no object seen through the generic verbs."""
+    table: dict[tuple[str, str, str], Verb] = {
+        ("", "pods/binding", "create"): bind,
+        ("", "bindings", "create"): bind_named,
+        ("", "pods/eviction", "create"): evict,
+    }
+    for resource in resources.builtin():
+        if resource.name.endswith("/scale"):
+            table[(resource.group, resource.name, "get")] = get_scale
+            table[(resource.group, resource.name, "update")] = update_scale
+            table[(resource.group, resource.name, "patch")] = patch_scale
+    table.update(_connecting(Connector(reach)))
+    return table
+
+
+def _connecting(connector: Connector) -> dict[tuple[str, str, str], Verb]:
+    table: dict[tuple[str, str, str], Verb] = {("", "pods/log", "get"): connector.log}
+    for verb in ("get", "create"):
+        table[("", "pods/exec", verb)] = connector.exec_
+        table[("", "pods/attach", verb)] = connector.attach
+        table[("", "pods/portforward", verb)] = connector.portforward
+    for name in ("pods/proxy", "services/proxy", "nodes/proxy"):
+        for verb in ("get", "create", "update", "patch", "delete"):
+            table[("", name, verb)] = connector.proxy
+    return table

@@ -1,0 +1,1 @@
+"""Subresources that are more than an object seen through the generic verbs."""

@@ -1,0 +1,120 @@
+"""Bind a pod to a node: `pods/binding`, and the older collection `bindings`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiphys.api import errors
+from tiphys.api.objects import timestamp
+from tiphys.api.resources import get as resource_of
+from tiphys.apiserver import answers
+from tiphys.apiserver.call import Attributes, Call, Object
+from tiphys.apiserver.negotiation import Format
+from tiphys.apiserver.parts import Parts
+from tiphys.apiserver.records import key_of
+from tiphys.apiserver.registry import body, meta
+from tiphys.apiserver.registry.options import WriteOptions, write_options
+from tiphys.apiserver.registry.rewrite import rewrite
+from tiphys.apiserver.routing import Route
+from tiphys.wire.messages import Response
+
+_CREATED: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+async def bind(parts: Parts, call: Call, route: Route, form: Format) -> Response:
+    """POST pods/NAME/binding: the pod may be named by uid too."""
+    binding, options = _decoded(call, route)
+    if binding["metadata"].get("name") not in ("", None, route.name):
+        raise errors.bad_request("name in URL does not match name in Binding object")
+    await _bind(parts, call, route.name, binding, options)
+    return answers.of_status(_CREATED, form)
+
+
+async def bind_named(parts: Parts, call: Call, route: Route, form: Format) -> Response:
+    """POST bindings: the pod is the binding's name, its uid is not looked at."""
+    binding, options = _decoded(call, route)
+    binding["metadata"].pop("uid", None)
+    binding["metadata"].pop("resourceVersion", None)
+    await _bind(parts, call, binding["metadata"].get("name", ""), binding, options)
+    return answers.of_status(_CREATED, form)
+
+
+def _decoded(call: Call, route: Route) -> tuple[Object, WriteOptions]:
+    assert call.resource is not None
+    options = write_options("CreateOptions", route.query)
+    binding = body.decode_object(call, call.resource, options)
+    meta.check_namespace(call.resource, binding, route.namespace)
+    return binding, options
+
+
+async def _bind(parts: Parts, call: Call, name: str, binding: Object, options: WriteOptions) -> None:
+    assert call.resource is not None
+    attributes = Attributes(
+        "CREATE", call.resource, "binding", call.namespace, name, binding, None, call.user,
+        options.as_object(), options.dry_run, call.warnings,
+    )  # fmt: skip
+    await parts.admission.mutate(attributes)
+    target = binding.get("target") or {}
+    _validate(target)
+    await parts.admission.validate(attributes)
+    pods = resource_of("", "v1", "pods")
+    key = key_of(pods, call.namespace, name)
+    now = parts.now()
+    await rewrite(
+        parts, pods, call.namespace, name, lambda pod: _place(pod, binding, target, key, now), dry_run=options.dry_run
+    )
+
+
+def _validate(target: Object) -> None:
+    """A wrong binding is a 500 whose text is the list of errors, as it is in Kubernetes."""
+    found = []
+    if target.get("kind", "") not in ("", "Node"):
+        found.append(f'target.kind: Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"')
+    if not target.get("name"):
+        found.append("target.name: Required value")
+    if found:
+        raise errors.failure(500, "", found[0] if len(found) == 1 else f"[{', '.join(found)}]")
+
+
+def _place(pod: Object, binding: Object, target: Object, key: str, now: float) -> None:
+    metadata, spec, said = pod["metadata"], pod["spec"], binding["metadata"]
+    name = metadata["name"]
+    if said.get("uid") and said["uid"] != metadata["uid"]:
+        why = f"Precondition failed: UID in precondition: {said['uid']}, UID in object meta: {metadata['uid']}"
+        raise errors.conflict("pods", "", name, _storage_error(key, why))
+    if said.get("resourceVersion") and said["resourceVersion"] != metadata["resourceVersion"]:
+        why = (
+            f"Precondition failed: ResourceVersion in precondition: {said['resourceVersion']}, "
+            f"ResourceVersion in object meta: {metadata['resourceVersion']}"
+        )
+        raise errors.conflict("pods", "", name, _storage_error(key, why))
+    if metadata.get("deletionTimestamp"):
+        raise _refused(name, f"pod {name} is being deleted, cannot be assigned to a host")
+    if spec.get("nodeName"):
+        raise _refused(name, f'pod {name} is already assigned to node "{spec["nodeName"]}"')
+    if spec.get("schedulingGates"):
+        raise _refused(name, f"pod {name} has non-empty .spec.schedulingGates")
+    spec["nodeName"] = target["name"]
+    if said.get("annotations"):
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **said["annotations"]}
+    if said.get("labels"):
+        metadata["labels"] = {**(metadata.get("labels") or {}), **said["labels"]}
+    _set_scheduled(pod.setdefault("status", {}), metadata.get("generation"), now)
+
+
+def _storage_error(key: str, why: str) -> str:
+    return f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
+
+
+def _refused(name: str, why: str) -> errors.StatusError:
+    return errors.conflict("pods/binding", "", name, why)
+
+
+def _set_scheduled(status: Object, generation: Any, now: float) -> None:
+    conditions = [dict(condition) for condition in status.get("conditions") or ()]
+    scheduled: Object = {"type": "PodScheduled", "status": "True"}
+    scheduled["lastProbeTime"] = None
+    scheduled["lastTransitionTime"] = timestamp(now)
+    if generation:
+        scheduled["observedGeneration"] = generation
+    status["conditions"] = [c for c in conditions if c.get("type") != "PodScheduled"] + [scheduled]
