@@ -25,8 +25,10 @@ from tiphys.wire.messages import Request, Response
 log = logging.getLogger(__name__)
 
 BODY_BYTES_MAX = 3 * 1024 * 1024
-# Requests that run at once; watches and streams are counted elsewhere. Kubernetes' own defaults.
+# Requests that run at once (Kubernetes' own defaults), and how many may wait for their turn before they are sent away.
+# Watches and streams are not counted here.
 READS_IN_FLIGHT_MAX, WRITES_IN_FLIGHT_MAX = 400, 200
+WAITING_MAX = 4000
 _READS = frozenset(("get", "list"))
 _LONG = frozenset(("watch", "proxy"))
 _STREAMED = frozenset(("log", "exec", "attach", "portforward", "proxy"))
@@ -56,6 +58,7 @@ class Chain:
         self._meters: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         self._reads = asyncio.Semaphore(READS_IN_FLIGHT_MAX)
         self._writes = asyncio.Semaphore(WRITES_IN_FLIGHT_MAX)
+        self._waiting = 0
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
@@ -93,10 +96,17 @@ class Chain:
 
     async def _limited(self, call: Call, route: Route) -> Response:
         gate = self._reads if call.verb in _READS else self._writes
-        if gate.locked():
+        if gate.locked() and self._waiting >= WAITING_MAX:
             raise errors.too_many_requests("too many requests, please try again later.", 1)
-        async with gate:
+        self._waiting += 1
+        try:
+            await gate.acquire()
+        finally:
+            self._waiting -= 1
+        try:
             return await self._dispatcher.dispatch(call, route)
+        finally:
+            gate.release()
 
     async def _page(self, call: Call, route: Route) -> Response:
         for page in self._pages:

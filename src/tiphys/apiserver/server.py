@@ -8,6 +8,7 @@ follows it, `boot` writes the objects every cluster has.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from tiphys.apiserver.cache import Cache
 from tiphys.apiserver.call import Admission, Page, Review
 from tiphys.apiserver.chain import Chain, Guards
 from tiphys.apiserver.dispatch import Dispatcher, Verb
+from tiphys.apiserver.expiry import EventExpiry
 from tiphys.apiserver.parts import Admitted, Parts
 from tiphys.apiserver.records import NoSealer, Sealer
 from tiphys.apiserver.routing import Router
@@ -70,6 +72,7 @@ class ApiServer:
         parts = Parts(
             store, self.cache, sealer or NoSealer(), given.admission, given.reviews, now=now, services=self._services
         )
+        self._expiry = EventExpiry(parts)
         router = Router(resources.find, has_group)
         self._chain = Chain(router, Dispatcher(parts, special_verbs(given.reach)), given.guards, given.pages)
 
@@ -81,11 +84,14 @@ class ApiServer:
         """Read what is stored; requests can be answered afterwards."""
         await self.cache.load()
         self._services.load(self.cache.collection(resources.get("", "v1", "services")).records)
-        self.cache.listeners.append(self._services.follow)
+        self._expiry.load(self.cache.collection(resources.get("", "v1", "events")).records)
+        self.cache.listeners += [self._services.follow, self._expiry.follow]
 
     async def run(self) -> None:
         """Follow the store until cancelled."""
-        await self.cache.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.cache.run())
+            tasks.create_task(self._expiry.run())
 
     async def boot(self) -> None:
         """Write the objects that every cluster has; needs `run` to be under way."""
