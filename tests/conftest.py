@@ -20,7 +20,7 @@ def host_lock() -> Iterator[None]:
 
 @pytest.fixture
 def own_network() -> Iterator[None]:
-    """A fresh network namespace for this thread and those it starts. The host's is not touched, so no lock is needed."""
+    """A fresh network namespace for this thread and those it starts; the host's is not touched, so no lock."""
     libc = ctypes.CDLL(None, use_errno=True)
     new_network = 0x40000000
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
