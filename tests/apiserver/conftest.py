@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import pytest
 
-from tiphys.apiserver.server import ApiServer
+from tiphys.apiserver.cache import Cache
+from tiphys.apiserver.server import ApiServer, Extras
 from tiphys.store.memory import MemoryStore
 from tiphys.wire.messages import Identity, Request, Response
 
 ADMIN = Identity("admin", ("system:masters", "system:authenticated"))
-SHOP = "/api/v1/namespaces/shop"
 TYPES = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
@@ -70,18 +70,30 @@ class Asker:
         return events
 
 
+Serve = Callable[..., Awaitable[Asker]]
+
+
 @pytest.fixture
-async def ask() -> AsyncIterator[Asker]:
-    server = ApiServer(MemoryStore())
-    await server.start()
-    following = asyncio.create_task(server.run())
-    await server.boot()
-    asker = Asker(server)
-    await asker("POST", "/api/v1/namespaces", {"metadata": {"name": "shop"}})
-    yield asker
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
+async def serve() -> AsyncIterator[Serve]:
+    """Start servers over memory stores; they stop after the test."""
+    following: list[asyncio.Task[None]] = []
+
+    async def start(extras: Callable[[Cache], Extras] | None = None) -> Asker:
+        server = ApiServer(MemoryStore(), extras=extras)
+        await server.start()
+        following.append(asyncio.create_task(server.run()))
+        await server.boot()
+        asker = Asker(server)
+        await asker("POST", "/api/v1/namespaces", {"metadata": {"name": "shop"}})
+        return asker
+
+    yield start
+    for task in following:
+        task.cancel()
+    await asyncio.gather(*following, return_exceptions=True)
 
 
-def configmap(name: str, **data: str) -> dict[str, Any]:
-    return {"metadata": {"name": name}, "data": data}
+@pytest.fixture
+async def ask(serve: Serve) -> Asker:
+    """A server with nothing but the verbs."""
+    return await serve()

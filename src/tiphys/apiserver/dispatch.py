@@ -48,7 +48,7 @@ class Dispatcher:
         """Answer a call on a resource."""
         resource = call.resource
         assert resource is not None
-        if call.verb not in resource.verbs or call.request.method == "HEAD":
+        if call.verb not in resource.verbs or call.request.method == "HEAD" or _is_misdirected(call, route):
             text = "the server does not allow this method on the requested resource"
             raise errors.failure(405, "MethodNotAllowed", text, details={})
         accept = call.request.headers.get("accept", "")
@@ -63,3 +63,13 @@ class Dispatcher:
         if (resource.group, resource.name) in self._parts.reviews:
             return await review(self._parts, call, route, form)
         return await VERBS[call.verb](self._parts, call, route, form)
+
+
+def _is_misdirected(call: Call, route: Route) -> bool:
+    """Objects are created in collections, and changed by name; namespaced ones are created in a namespace."""
+    if route.subresource:
+        return False
+    if call.verb in ("create", "deletecollection"):
+        resource = call.resource
+        return bool(route.name) or (resource is not None and resource.namespaced and not route.namespace)
+    return call.verb in ("update", "patch", "delete") and not route.name

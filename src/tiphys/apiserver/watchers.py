@@ -28,7 +28,10 @@ ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 
 
 class View(Protocol):
-    """How objects are shown to a watcher. Watchers with one view object share its frames."""
+    """How objects are shown to a watcher. Watchers with one view object share its frames if it is `shared`."""
+
+    @property
+    def shared(self) -> bool: ...
 
     def frame(self, kind: str, record: Record) -> bytes:
         """One line of the stream for an object."""
@@ -41,6 +44,7 @@ class Plain:
     """The stored version as JSON: what nearly every watcher takes."""
 
     __slots__ = ("_api_version", "_kind")
+    shared = True
 
     def __init__(self, kind: str, api_version: str) -> None:
         self._kind = kind
@@ -90,7 +94,9 @@ class Change:
         return self.record.revision
 
     def frame(self, kind: str, view: View) -> bytes:
-        """The line for this change, made once for each view."""
+        """The line for this change, made once for each shared view."""
+        if not view.shared:
+            return view.frame(kind, self.record)
         frame = self._frames.get((kind, view))
         if frame is None:
             frame = self._frames[(kind, view)] = view.frame(kind, self.record)

@@ -185,3 +185,8 @@ def own(call: Call, old: Object | None, new: Object, options: WriteOptions) -> N
 
 def unused() -> Any:
     return ownership
+
+
+def own_scale(call: Call, old: Object, new: Object, options: WriteOptions, applied: Object) -> None:
+    """The same for a change of replicas through the scale subresource."""
+    raise NotImplementedError

@@ -8,18 +8,21 @@ oddities included: a JSON patch that does not apply is always the same 422, a st
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import orjson
 
 from tiphys.api import codec, conform, errors
-from tiphys.api.patch import merge_patch
+from tiphys.api.patch import json_patch, merge_patch, strategic
 from tiphys.api.resources import Resource
 from tiphys.apiserver import answers
 from tiphys.apiserver.call import Call, Object
 from tiphys.apiserver.negotiation import JSON, Format
 from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.registry import body, meta
+from tiphys.apiserver.registry.golike import printed
 from tiphys.apiserver.registry.options import Problem, WriteOptions, refuse, write_options
 from tiphys.apiserver.registry.update import Intent, change
 from tiphys.apiserver.routing import Route
@@ -28,6 +31,7 @@ from tiphys.wire.messages import Response
 JSON_PATCH, MERGE = "application/json-patch+json", "application/merge-patch+json"
 STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
 OPERATIONS_MAX = 10_000
+_OPERATION_FIELDS = frozenset(("op", "path", "from", "value"))
 
 
 async def patch(parts: Parts, call: Call, route: Route, form: Format) -> Response:
@@ -93,23 +97,40 @@ class Patcher:
         """The object after the patch, typed and defaulted. `old` is not changed."""
         return self._run(body.copy_of(old) if old is not None else {})
 
+    def _json(self, old: Object) -> Object:
+        operations, strict = _operations(self._call.request.body)
+        if len(operations) > OPERATIONS_MAX:
+            text = f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {len(operations)}"
+            raise errors.too_large(text)
+        try:
+            patched = json_patch.apply(old, operations)
+        except json_patch.PatchError:
+            text = "the server rejected our request due to an error in our request"
+            raise errors.failure(422, "Invalid", text, details={}) from None
+        return self._typed(patched, strict, shown_as=lambda: orjson.dumps(patched).decode())
+
     def _merge(self, old: Object) -> Object:
+        parsed = self._decoded()
+        patched = merge_patch.apply(old, parsed.object)
+        return self._typed(patched, parsed.duplicates, shown_as=lambda: orjson.dumps(patched).decode())
+
+    def _strategic(self, old: Object) -> Object:
+        parsed = self._decoded()
+        try:
+            patched = strategic.apply(old, parsed.object, body.message_of(self.resource))
+        except strategic.PatchError as error:
+            raise errors.failure(error.code, "BadRequest" if error.code == 400 else "", str(error)) from None
+        return self._typed(patched, parsed.duplicates, shown_as=lambda: printed(parsed.object))
+
+    def _decoded(self) -> codec.Parsed:
         try:
             parsed = codec.parse(self._call.request.body, JSON)
         except codec.CodecError as error:
             raise errors.bad_request(f"error decoding patch: {error}") from None
         if not isinstance(parsed.object, dict):
-            raise errors.bad_request(
-                "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
-            )
-        patched = merge_patch.apply(old, parsed.object)
-        return self._typed(patched, parsed.duplicates, shown_as=lambda: orjson.dumps(patched).decode())
-
-    def _json(self, old: Object) -> Object:
-        raise NotImplementedError
-
-    def _strategic(self, old: Object) -> Object:
-        raise NotImplementedError
+            why = "json: cannot unmarshal array into Go value of type map[string]interface {}"
+            raise errors.bad_request(f"error decoding patch: {why}")
+        return parsed
 
     def _apply(self, old: Object) -> Object:
         raise NotImplementedError
@@ -126,6 +147,31 @@ class Patcher:
         if self._options.field_validation == "Warn":
             self._call.warnings += found
         return body.finished(self.resource, conformed.object)
+
+
+def _operations(sent: bytes) -> tuple[list[Any], list[str]]:
+    """The operations of a JSON patch, and what a strict reader finds wrong with how they are written."""
+    strict: list[str] = []
+    try:
+        operations = orjson.loads(sent)
+    except orjson.JSONDecodeError as error:
+        raise errors.bad_request(f"error decoding patch: {error}") from None
+    if not isinstance(operations, list) or not all(isinstance(each, dict) for each in operations):
+        found = "object" if isinstance(operations, dict) else "array"
+        why = f"json: cannot unmarshal {found} into Go value of type []handlers.jsonPatchOp"
+        raise errors.bad_request(f"error decoding patch: {why}")
+    for index, pairs in enumerate(json.loads(sent, object_pairs_hook=_Pairs)):
+        names = [name for name, _ in pairs]
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1:
+                strict.append(f'json patch duplicate field "[{index}].{name}"')
+            if name not in _OPERATION_FIELDS:
+                strict.append(f'json patch unknown field "[{index}].{name}"')
+    return operations, strict
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object as it was written, duplicates included."""
 
 
 def _unfit(shown: str, why: str) -> errors.StatusError:

@@ -167,18 +167,19 @@ def _check_identity(resource: Resource, record: Record, new: Object, old: Object
 
 
 async def _write(parts: Parts, stored: Resource, record: Record, new: Object, options: WriteOptions) -> Record:
-    metadata = new["metadata"]
-    gone = (
-        metadata.get("deletionTimestamp")
-        and not metadata.get("finalizers")
-        and not metadata.get("deletionGracePeriodSeconds")
-        and not (stored.name == "namespaces" and (new.get("spec") or {}).get("finalizers"))
-        and (record.object["metadata"].get("finalizers") or stored.name == "namespaces")
-    )
     if options.dry_run:
         plain = encode(new)
         return record if commit.is_same(record, plain) else Record(record.key, plain, record.revision)
-    if not gone:
+    if not _goes(stored, record.object, new):
         return await commit.replace(parts, stored, record, new)
     removed = await commit.remove(parts, record)
     return Record(record.key, encode(new), removed.revision)
+
+
+def _goes(stored: Resource, old: Object, new: Object) -> bool:
+    """Whether an update removes the object: it was marked, its grace is over, and nothing holds it any more."""
+    before = old["metadata"]
+    if not before.get("deletionTimestamp") or before.get("deletionGracePeriodSeconds"):
+        return False
+    held_by_content = stored.name == "namespaces" and (new.get("spec") or {}).get("finalizers")
+    return not new["metadata"].get("finalizers") and not held_by_content

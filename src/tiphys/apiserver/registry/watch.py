@@ -134,6 +134,8 @@ def view_of(call: Call, form: Format) -> View:
 class Shown:
     """Every form but the stored JSON: decoded, converted and encoded for this watcher."""
 
+    shared = False
+
     def __init__(self, call: Call, form: Format) -> None:
         assert call.resource is not None
         self._call = call

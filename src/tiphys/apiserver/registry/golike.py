@@ -1,0 +1,25 @@
+"""How Go prints values: some of Kubernetes' messages quote them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+
+def printed(value: Any) -> str:
+    """`map[a:1 b:[x y]]`: fmt's %v of a decoded JSON value."""
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{printed(value[key])}' for key in sorted(value))}]"
+    if isinstance(value, list):
+        return f"[{' '.join(printed(item) for item in value)}]"
+    if value is None:
+        return "<nil>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def quoted(text: str) -> str:
+    """A text in double quotes as field errors show it."""
+    return orjson.dumps(text).decode()
