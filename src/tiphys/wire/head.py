@@ -1,0 +1,58 @@
+"""The head of an HTTP/1.1 message as bytes: status lines, header lines, the date."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from http import HTTPStatus
+
+STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+
+# What belongs to one connection, not to the message: the framing is ours to decide.
+HOP_BY_HOP = frozenset(
+    ("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "content-length")
+)
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+_date = (0, "")
+
+
+class BadHeader(ValueError):
+    """A header that would break the framing: a line break or a character outside Latin-1."""
+
+
+def date_line() -> str:
+    """The Date header of this second."""
+    global _date
+    now = int(time.time())
+    if _date[0] != now:
+        _date = (now, time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime(now)))
+    return _date[1]
+
+
+def header_lines(headers: Iterable[tuple[str, str]], *, hop_by_hop: bool = False) -> str:
+    """`Name: value` lines, without those that belong to the connection unless asked for. Raises BadHeader."""
+    lines = [f"{name}: {value}\r\n" for name, value in headers if hop_by_hop or name.lower() not in HOP_BY_HOP]
+    text = "".join(lines)
+    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
+        raise BadHeader("a header name or value has a line break in it")
+    return text
+
+
+def encode(text: str) -> bytes:
+    """The bytes of a head. Raises BadHeader."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        raise BadHeader("a header has a character outside Latin-1 in it") from None
+
+
+def status_line(status: int) -> str:
+    return STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status {status}\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body; `data` is not empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
