@@ -21,10 +21,12 @@ from tiphys.apiserver.records import key_of
 from tiphys.apiserver.registry.options import Problem, Query, first, integer
 from tiphys.apiserver.routing import Route, is_true
 from tiphys.wire.messages import Handler, Request, Response
+from tiphys.wire.relay import relay
 
 # Never passed on: they belong to one connection, or say who the client is.
 _OWN_HEADERS = frozenset(("authorization", "host", "content-length", "transfer-encoding"))
 _OWN_PREFIXES = ("impersonate-", "x-remote-")
+_OF_ONE_CONNECTION = frozenset(("connection", "content-length", "date", "keep-alive", "transfer-encoding"))
 _FLAGS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
 
 
@@ -104,7 +106,7 @@ class Connector:
     ) -> Response:
         node = _node(parts, pod["spec"]["nodeName"])
         target = f"{path}?{urlencode(query)}" if query else path
-        return await self._reach.node(node)(_passed_on(call.request, target))
+        return await _relayed(self._reach.node(node), call.request, target)
 
     async def proxy(self, parts: Parts, call: Call, route: Route, form: Format) -> Response:
         """Any method on pods, services or nodes …/proxy/PATH: the same request to the thing itself."""
@@ -115,10 +117,10 @@ class Connector:
         target = "/" + quote(route.rest, safe="/:@!$&'()*+,;=~-._") + (f"?{query}" if query else "")
         kind = call.resource.name.partition("/")[0]
         if kind == "nodes":
-            return await self._reach.node(_node(parts, name))(_passed_on(call.request, target))
+            return await _relayed(self._reach.node(_node(parts, name)), call.request, target)
         find = self._pod_address if kind == "pods" else self._service_address
         host, number = find(parts, call.namespace, name, port)
-        return await self._reach.address(host, number, tls=scheme == "https")(_passed_on(call.request, target))
+        return await _relayed(self._reach.address(host, number, tls=scheme == "https"), call.request, target)
 
     @staticmethod
     def _pod_address(parts: Parts, namespace: str, name: str, port: str) -> tuple[str, int]:
@@ -252,6 +254,19 @@ async def _admit(parts: Parts, call: Call, pod: Object) -> None:
     )  # fmt: skip
     await parts.admission.mutate(attributes)
     await parts.admission.validate(attributes)
+
+
+async def _relayed(handler: Handler, request: Request, target: str) -> Response:
+    """The other side's answer; if it switched protocols, its connection is joined to the client's."""
+    try:
+        response = await handler(_passed_on(request, target))
+    except OSError as error:
+        raise errors.failure(502, "BadGateway", f"error dialing backend: {error}") from error
+    upstream = response.stream
+    if upstream is None:
+        headers = [header for header in response.headers if header[0].lower() not in _OF_ONE_CONNECTION]
+        return Response(response.status, headers, response.body)
+    return Response(response.status, response.headers, takeover=lambda client: relay(client, upstream))
 
 
 def _passed_on(request: Request, target: str) -> Request:
