@@ -30,6 +30,9 @@ class Stream(Protocol):
     async def write(self, data: bytes) -> None:
         """Send all of `data`; waits while the peer is slow (back-pressure)."""
 
+    async def close_output(self) -> None:
+        """Tell the peer that no more comes; reading goes on."""
+
     async def close(self) -> None: ...
 
 
@@ -61,13 +64,15 @@ class Response:
     The answer. `body` is bytes (sent with Content-Length) or an iterator of chunks (sent chunked, flushed one by one).
 
     `takeover` is called with the raw connection after a 101 answer has been sent; the connection closes when it
-    returns. A streaming body's iterator is closed (`aclose`) when the peer goes away.
+    returns. It is cancelled if the connection breaks. A streaming body's iterator is closed (`aclose`) when the peer
+    goes away. `stream` is the client's view: an HTTP pool gives it with a 101; who asked for the upgrade closes it.
     """
 
     status: int
     headers: Sequence[tuple[str, str]] = ()
     body: bytes | AsyncIterator[bytes] = b""
     takeover: Takeover | None = None
+    stream: Stream | None = None
 
 
 Handler = Callable[[Request], Awaitable[Response]]
