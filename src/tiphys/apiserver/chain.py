@@ -141,4 +141,6 @@ def _warning_headers(warnings: Sequence[str]) -> list[tuple[str, str]]:
 
 def _quoted(text: str) -> str:
     printable = "".join(character if character >= " " else " " for character in text)
-    return printable.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = printable.replace("\\", "\\\\").replace('"', '\\"')
+    # Headers travel as Latin-1; this way the bytes on the wire are UTF-8.
+    return escaped.encode().decode("latin-1")

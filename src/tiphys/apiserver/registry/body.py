@@ -23,6 +23,7 @@ from tiphys.apiserver.registry.options import WriteOptions
 
 _ACCEPTED = f"{JSON}, {YAML}, {PROTOBUF}"
 _MEDIA_TYPES = frozenset((JSON, YAML, PROTOBUF))
+_SNIPPET_BYTES = 30
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 _META_SCHEME = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"
 MANAGER_DEFAULT = "unknown"
@@ -81,7 +82,7 @@ def decode_object(call: Call, resource: Resource, options: WriteOptions, *, vers
         text = f"the object provided is unrecognized (must be of type {resource.kind}): {error}"
         raise errors.bad_request(text) from None
     raw = parsed.object
-    _check_kind(resource, raw, versions or (body_version(resource),))
+    _check_kind(resource, raw, versions or (body_version(resource),), call.request.body)
     return typed(call, resource, raw, options, parsed.duplicates)
 
 
@@ -114,15 +115,14 @@ def report_strict(call: Call, options: WriteOptions, found: Sequence[str], prefi
     call.warnings += found
 
 
-def _check_kind(resource: Resource, raw: Object, versions: Sequence[str]) -> None:
+def _check_kind(resource: Resource, raw: Object, versions: Sequence[str], sent: bytes) -> None:
     said_kind, said_version = raw.get("kind") or resource.kind, raw.get("apiVersion") or versions[0]
     if not isinstance(said_kind, str) or not isinstance(said_version, str):
         return
     if said_kind == resource.kind and said_version in versions:
         return
     if said_version.count("/") > 1:
-        snippet = _snippet(raw)
-        text = f"unexpected GroupVersion string: {said_version} ({snippet})"
+        text = f"unexpected GroupVersion string: {said_version} ({snippet(sent)})"
         raise errors.bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): {text}")
     version = said_version.rpartition("/")[2]
     prefix = f'{said_kind} in version "{version}" cannot be handled as a {resource.kind}'
@@ -142,10 +142,13 @@ def _check_kind(resource: Resource, raw: Object, versions: Sequence[str]) -> Non
     raise errors.bad_request(f"{prefix}: converting ({version}.{said_kind}) to ({internal}): unknown conversion")
 
 
-def _snippet(raw: Object) -> str:
-    """The first bytes of a body as Kubernetes quotes them."""
-    text = orjson.dumps(raw).decode()
-    return text if len(text) <= 30 else text[:30] + " ..."
+def snippet(sent: bytes) -> str:
+    """The first bytes of a body as Kubernetes quotes them: as text if it is JSON, in hexadecimal if it is not."""
+    if not sent:
+        return "<empty>"
+    start = sent[:_SNIPPET_BYTES]
+    text = start.decode("utf-8", "replace") if sent.lstrip()[:1] == b"{" else start.hex()
+    return f"{text} ..." if len(sent) > _SNIPPET_BYTES else text
 
 
 def decode_options(call: Call, kind: str) -> Object | None:
