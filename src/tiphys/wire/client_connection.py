@@ -198,6 +198,8 @@ class ClientConnection(Link):
         self._break(ConnectionLost("the server has closed the connection"))
 
     def lost(self, error: Exception | None) -> None:
+        if not isinstance(error, ConnectionError) and self.ready.done():
+            error = ConnectionLost(f"the connection broke: {error}" if error else "the connection broke")
         self._break(error or ConnectionLost("the connection broke"))
         self.reusable = False
         self._done(self)

@@ -56,6 +56,8 @@ class Tls:
                 chunk = tls.read(READ_BYTES)
             except ssl.SSLWantReadError:
                 break
+            except ssl.SSLZeroReturnError:  # how it is told once our own side has ended
+                chunk = b""
             if not chunk:
                 self.ended = True
                 break
