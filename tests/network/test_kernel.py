@@ -1,7 +1,6 @@
 """Real namespaces, links and rules, with packets that flow."""
 
 import asyncio
-import importlib.util
 import socket
 import subprocess
 import time
@@ -9,14 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from network_builders import ask, nft, serving, socket_in
 from tiphys.network import namespaces
 from tiphys.network.door import AddressesExhausted, PortForward, PortTaken
 from tiphys.network.kernel import KernelNetwork
-
-spec = importlib.util.spec_from_file_location("network_builders", Path(__file__).with_name("conftest.py"))
-builders = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(builders)
-ask, nft, serving, socket_in = builders.ask, builders.nft, builders.serving, builders.socket_in
 
 pytestmark = pytest.mark.host
 

@@ -1,0 +1,67 @@
+"""Builders for Services and EndpointSlices, and informers that need no server."""
+
+import asyncio
+
+from tiphys.api.objects import key_of
+
+
+def service(name="web", *ports, status=None, labels=None, **spec):
+    """`service("web", 80, type="NodePort")`; a port is a number or a dict."""
+    listed = [{"port": port, "protocol": "TCP"} if isinstance(port, int) else port for port in ports or (80,)]
+    spec = {"clusterIP": "10.92.0.10", "type": "ClusterIP", "ports": listed, **spec}
+    meta = {"namespace": "shop", "name": name, "labels": labels or {}}
+    return {"metadata": meta, "spec": spec, "status": status or {}}
+
+
+def endpoint(address, *, node="n1", **conditions):
+    return {"addresses": [address], "nodeName": node, "conditions": conditions}
+
+
+def endpoints(name, *listed, port=8080, protocol="TCP", port_name="", suffix="1"):
+    """An EndpointSlice of the Service `name`."""
+    return {
+        "metadata": {
+            "namespace": "shop",
+            "name": f"{name}-{suffix}",
+            "labels": {"kubernetes.io/service-name": name},
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": port_name, "port": port, "protocol": protocol}],
+        "endpoints": [endpoint(item) if isinstance(item, str) else item for item in listed],
+    }
+
+
+class StillInformer:
+    """An informer that tests feed by hand."""
+
+    def __init__(self):
+        self.objects, self.handlers, self.index = {}, [], None
+
+    def add_index(self, name, index):
+        self.index = index
+
+    async def synced(self):
+        await asyncio.sleep(0)
+
+    def on_event(self, handler):
+        self.handlers.append(handler)
+
+    def get(self, namespace, name):
+        return self.objects.get((namespace, name))
+
+    def list(self):
+        return list(self.objects.values())
+
+    def by(self, _, value):
+        return [obj for obj in self.objects.values() if value in self.index(obj)]
+
+    def put(self, obj):
+        old = self.objects.get(key_of(obj))
+        self.objects[key_of(obj)] = obj
+        for handler in self.handlers:
+            handler(old, obj)
+
+    def remove(self, obj):
+        del self.objects[key_of(obj)]
+        for handler in self.handlers:
+            handler(obj, None)
