@@ -23,7 +23,6 @@ from tiphys.apiserver.registry.options import WriteOptions
 
 _ACCEPTED = f"{JSON}, {YAML}, {PROTOBUF}"
 _MEDIA_TYPES = frozenset((JSON, YAML, PROTOBUF))
-_SNIPPET_BYTES = 30
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 _META_SCHEME = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"
 MANAGER_DEFAULT = "unknown"
@@ -79,22 +78,24 @@ def decode_object(call: Call, resource: Resource, options: WriteOptions, *, vers
     try:
         parsed = codec.parse(call.request.body, media_type)
     except codec.CodecError as error:
-        text = f"the object provided is unrecognized (must be of type {resource.kind}): {error}"
+        text = f"the object provided is unrecognized (must be of type {resource.kind}): {error} ({error.summary})"
         raise errors.bad_request(text) from None
-    raw = parsed.object
-    _check_kind(resource, raw, versions or (body_version(resource),), call.request.body)
-    return typed(call, resource, raw, options, parsed.duplicates)
+    _check_kind(resource, parsed.object, versions or (body_version(resource),), call.request.body)
+    return typed(call, resource, parsed, options)
 
 
-def typed(call: Call, resource: Resource, raw: Object, options: WriteOptions, duplicates: Sequence[str] = ()) -> Object:
+def typed(call: Call, resource: Resource, parsed: codec.Parsed, options: WriteOptions) -> Object:
     """A parsed object as the schema has it, with defaults; 400 with Go's words if it does not fit."""
     version = body_version(resource).rpartition("/")[2]
     prefix = f'{resource.kind} in version "{version}" cannot be handled as a {resource.kind}'
     try:
-        conformed = conform.conform(raw, message_of(resource))
+        conformed = conform.conform(parsed.object, message_of(resource), repeated=parsed.repeated)
     except conform.ConformError as error:
         raise errors.bad_request(f"{prefix}: {error}") from None
-    report_strict(call, options, [*duplicates, *conformed.unknown], prefix)
+    strict = conformed.strict
+    if parsed.media_type == YAML and parsed.duplicates:
+        strict = [codec.strict_yaml(parsed.duplicates), *strict]
+    report_strict(call, options, strict, prefix)
     return finished(resource, conformed.object)
 
 
@@ -122,7 +123,7 @@ def _check_kind(resource: Resource, raw: Object, versions: Sequence[str], sent: 
     if said_kind == resource.kind and said_version in versions:
         return
     if said_version.count("/") > 1:
-        text = f"unexpected GroupVersion string: {said_version} ({snippet(sent)})"
+        text = f"unexpected GroupVersion string: {said_version} ({codec.summary_of(sent)})"
         raise errors.bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): {text}")
     version = said_version.rpartition("/")[2]
     prefix = f'{said_kind} in version "{version}" cannot be handled as a {resource.kind}'
@@ -140,15 +141,6 @@ def _check_kind(resource: Resource, raw: Object, versions: Sequence[str], sent: 
     wanted = f"{resource.kind_group or ''}".partition(".")[0]
     internal = f"{wanted}.{resource.kind}" if wanted else internal_name(resource)
     raise errors.bad_request(f"{prefix}: converting ({version}.{said_kind}) to ({internal}): unknown conversion")
-
-
-def snippet(sent: bytes) -> str:
-    """The first bytes of a body as Kubernetes quotes them: as text if it is JSON, in hexadecimal if it is not."""
-    if not sent:
-        return "<empty>"
-    start = sent[:_SNIPPET_BYTES]
-    text = start.decode("utf-8", "replace") if sent.lstrip()[:1] == b"{" else start.hex()
-    return f"{text} ..." if len(sent) > _SNIPPET_BYTES else text
 
 
 def decode_options(call: Call, kind: str) -> Object | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 
 def printed(value: Any) -> str:
     """`map[a:1 b:[x y]]`: fmt's %v of a decoded JSON value."""
@@ -20,6 +18,10 @@ def printed(value: Any) -> str:
     return str(value)
 
 
-def quoted(text: str) -> str:
-    """A text in double quotes as field errors show it."""
-    return orjson.dumps(text).decode()
+def json_name(value: Any) -> str:
+    """How Go's decoder names the kind of a JSON value."""
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int | float):
+        return "number"
+    return {str: "string", list: "array"}.get(type(value), "object")

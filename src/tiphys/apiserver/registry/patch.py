@@ -8,7 +8,6 @@ oddities included: a JSON patch that does not apply is always the same 422, a st
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,12 +16,13 @@ import orjson
 from tiphys.api import codec, conform, errors
 from tiphys.api.patch import json_patch, merge_patch, strategic
 from tiphys.api.resources import Resource
+from tiphys.api.strict import Repeated
 from tiphys.apiserver import answers
 from tiphys.apiserver.call import Call, Object
-from tiphys.apiserver.negotiation import JSON, Format
+from tiphys.apiserver.negotiation import Format
 from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.registry import body, meta
-from tiphys.apiserver.registry.golike import printed
+from tiphys.apiserver.registry.golike import json_name, printed
 from tiphys.apiserver.registry.options import Problem, WriteOptions, refuse, write_options
 from tiphys.apiserver.registry.update import Intent, change
 from tiphys.apiserver.routing import Route
@@ -124,11 +124,11 @@ class Patcher:
 
     def _decoded(self) -> codec.Parsed:
         try:
-            parsed = codec.parse(self._call.request.body, JSON)
+            parsed = codec.parse_json(self._call.request.body)
         except codec.CodecError as error:
-            raise errors.bad_request(f"error decoding patch: {error}") from None
+            raise errors.bad_request(f"error decoding patch: {error.reason}") from None
         if not isinstance(parsed.object, dict):
-            why = "json: cannot unmarshal array into Go value of type map[string]interface {}"
+            why = f"json: cannot unmarshal {json_name(parsed.object)} into Go value of type map[string]interface {{}}"
             raise errors.bad_request(f"error decoding patch: {why}")
         return parsed
 
@@ -141,7 +141,7 @@ class Patcher:
             conformed = conform.conform(patched, body.message_of(self.resource))
         except conform.ConformError as error:
             raise _unfit(shown_as(), str(error)) from None
-        found = [*duplicates, *conformed.unknown]
+        found = [*duplicates, *conformed.strict]
         if found and self._options.field_validation == "Strict":
             raise _unfit(shown_as(), f"strict decoding error: {', '.join(found)}")
         if self._options.field_validation == "Warn":
@@ -151,27 +151,24 @@ class Patcher:
 
 def _operations(sent: bytes) -> tuple[list[Any], list[str]]:
     """The operations of a JSON patch, and what a strict reader finds wrong with how they are written."""
-    strict: list[str] = []
     try:
-        operations = orjson.loads(sent)
-    except orjson.JSONDecodeError as error:
-        raise errors.bad_request(f"error decoding patch: {error}") from None
+        operations = codec.parse_json(sent).object
+    except codec.CodecError as error:
+        raise errors.bad_request(f"error decoding patch: {error.reason}") from None
     if not isinstance(operations, list) or not all(isinstance(each, dict) for each in operations):
-        found = "object" if isinstance(operations, dict) else "array"
-        why = f"json: cannot unmarshal {found} into Go value of type []handlers.jsonPatchOp"
+        what = json_name(operations)
+        why = f"json: cannot unmarshal {what} into Go value of type []handlers.jsonPatchOp"
         raise errors.bad_request(f"error decoding patch: {why}")
-    for index, pairs in enumerate(json.loads(sent, object_pairs_hook=_Pairs)):
-        names = [name for name, _ in pairs]
-        for name in dict.fromkeys(names):
-            if names.count(name) > 1:
-                strict.append(f'json patch duplicate field "[{index}].{name}"')
-            if name not in _OPERATION_FIELDS:
-                strict.append(f'json patch unknown field "[{index}].{name}"')
-    return operations, strict
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """An object as it was written, duplicates included."""
+    strict: dict[str, None] = {}
+    for index, operation in enumerate(operations):
+        seen: set[str] = set()
+        for name, _ in operation.pairs if isinstance(operation, Repeated) else operation.items():
+            if name in seen:
+                strict[f'json patch duplicate field "[{index}].{name}"'] = None
+            elif name not in _OPERATION_FIELDS:
+                strict[f'json patch unknown field "[{index}].{name}"'] = None
+            seen.add(name)
+    return operations, list(strict)
 
 
 def _unfit(shown: str, why: str) -> errors.StatusError:
