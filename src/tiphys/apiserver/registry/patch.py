@@ -24,6 +24,7 @@ from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.registry import body, meta
 from tiphys.apiserver.registry.golike import json_name, printed
 from tiphys.apiserver.registry.options import Problem, WriteOptions, refuse, write_options
+from tiphys.apiserver.registry.quoting import opened_by_merge, opened_by_operations, quote
 from tiphys.apiserver.registry.update import Intent, change
 from tiphys.apiserver.routing import Route
 from tiphys.wire.messages import Response
@@ -107,12 +108,15 @@ class Patcher:
         except json_patch.PatchError:
             text = "the server rejected our request due to an error in our request"
             raise errors.failure(422, "Invalid", text, details={}) from None
-        return self._typed(patched, strict, shown_as=lambda: orjson.dumps(patched).decode())
+        message = body.message_of(self.resource)
+        return self._typed(patched, strict, shown_as=lambda: quote(patched, message, opened_by_operations(operations)))
 
     def _merge(self, old: Object) -> Object:
         parsed = self._decoded()
         patched = merge_patch.apply(old, parsed.object)
-        return self._typed(patched, parsed.duplicates, shown_as=lambda: orjson.dumps(patched).decode())
+        message = body.message_of(self.resource)
+        opened = opened_by_merge(parsed.object)
+        return self._typed(patched, parsed.duplicates, shown_as=lambda: quote(patched, message, opened))
 
     def _strategic(self, old: Object) -> Object:
         parsed = self._decoded()
