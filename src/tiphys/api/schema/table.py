@@ -10,9 +10,9 @@ parsing all of it as JSON at the start would cost 50 ms and 10 MB for nothing. A
 
     json name | protobuf number | type | presence | list type | patch | default | Go type | enum
 
-without the empty ones at the end. The type is a letter of `Kind`, or `@` and the name of a message, after `[` for a list
-and `{` for a map. The list type is `a` atomic, `s` set, `m:key,key` map, `A` atomic struct or map; the patch is the
-letters of its strategies, `:` and the merge key. Made by `scripts/generate-schema`.
+without the empty ones at the end. The type is a letter of `Kind`, or `@` and the name of a message, after `[` for a
+list and `{` for a map. The list type is `a` atomic, `s` set, `m:key,key` map, `A` atomic struct or map; the patch is
+the letters of its strategies, `:` and the merge key. Made by `scripts/generate-schema`.
 
 Names are short: `core.v1.Pod`, `meta.v1.ObjectMeta`. The OpenAPI name (`io.k8s.api.core.v1.Pod`) is accepted too.
 """
