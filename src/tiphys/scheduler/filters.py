@@ -1,0 +1,110 @@
+"""
+Which nodes can take a pod, and why the others cannot.
+
+Two kinds of filter. A *static* one looks at a node's labels, taints and flags: its answer for a pod shape is kept and
+only re-examined for nodes that changed. A *dynamic* one looks at what is used right now, as one comparison of arrays.
+Each gives the reason that `kubectl describe pod` shows. To add one: docs/checklists/add-a-filter.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tiphys.api.pods import tolerates
+from tiphys.api.selectors import matches_node_selector_term
+from tiphys.scheduler.nodes import PODS, HostPort, Mask, NodeTable
+
+Object = dict[str, Any]
+
+# The reason why a node cannot take pods of that spec, or None. The taint filter names the taint.
+StaticFilter = Callable[[Mapping[str, Any], Object], str | None]
+
+NODE_NAME = "node(s) didn't match the requested node name"
+UNSCHEDULABLE = "node(s) were unschedulable"
+NODE_AFFINITY = "node(s) didn't match Pod's node affinity/selector"
+HOST_PORTS = "node(s) didn't have free ports for the requested pod ports"
+TOO_MANY_PODS = "Too many pods"
+
+UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+
+
+def node_unschedulable(spec: Mapping[str, Any], node: Object) -> str | None:
+    if not (node.get("spec") or {}).get("unschedulable"):
+        return None
+    tolerated = any(tolerates(t, UNSCHEDULABLE_TAINT) for t in spec.get("tolerations") or ())
+    return None if tolerated else UNSCHEDULABLE
+
+
+def node_name(spec: Mapping[str, Any], node: Object) -> str | None:
+    wanted = spec.get("nodeName")
+    return NODE_NAME if wanted and wanted != node["metadata"]["name"] else None
+
+
+def taints(spec: Mapping[str, Any], node: Object) -> str | None:
+    tolerations = spec.get("tolerations") or ()
+    for taint in (node.get("spec") or {}).get("taints") or ():
+        if taint["effect"] == "PreferNoSchedule" or any(tolerates(t, taint) for t in tolerations):
+            continue
+        return f"node(s) had untolerated taint(s) {{{taint['key']}: {taint.get('value', '')}}}"
+    return None
+
+
+def node_affinity(spec: Mapping[str, Any], node: Object) -> str | None:
+    labels = node["metadata"].get("labels") or {}
+    if any(labels.get(key) != wanted for key, wanted in (spec.get("nodeSelector") or {}).items()):
+        return NODE_AFFINITY
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    if required is None:
+        return None
+    terms: Sequence[Mapping[str, Any]] = required.get("nodeSelectorTerms") or ()
+    name = node["metadata"]["name"]
+    return None if any(matches_node_selector_term(term, labels, name) for term in terms) else NODE_AFFINITY
+
+
+STATIC: tuple[StaticFilter, ...] = (node_unschedulable, node_name, taints, node_affinity)
+
+
+def first_reason(spec: Mapping[str, Any], node: Object) -> str | None:
+    """The first static filter's objection, in Kubernetes' order; None when the node suits."""
+    return next((reason for filter_ in STATIC if (reason := filter_(spec, node)) is not None), None)
+
+
+def fits(table: NodeTable, request: Mapping[int, int]) -> Mask:
+    """Nodes with room for `request` (column → amount), and for one more pod."""
+    mask = table.exists.copy()
+    for column, quantity in request.items():
+        mask &= table.used[column] + quantity <= table.allocatable[column]
+    return mask
+
+
+def free_ports(table: NodeTable, wanted: Sequence[HostPort]) -> Mask:
+    """Nodes on which no pod holds one of the wanted host ports."""
+    mask = np.ones(table.rows, dtype=np.bool_)
+    for row, held in table.ports.items():
+        if any(clashes(port, held) for port in wanted):
+            mask[row] = False
+    return mask
+
+
+def clashes(port: HostPort, held: Iterable[HostPort]) -> bool:
+    """An address of "" or 0.0.0.0 stands for every address."""
+    ip, protocol, number = port
+    everywhere = ("", "0.0.0.0")
+    return any(
+        number == other_number and protocol == other and (ip == at or ip in everywhere or at in everywhere)
+        for at, other, other_number in held
+    )
+
+
+def lacks(table: NodeTable, row: int, request: Mapping[int, int]) -> list[str]:
+    """Which resources a row lacks, as Kubernetes words it: `Insufficient cpu`."""
+    names = {column: name for name, column in table.columns.items()}
+    return [
+        TOO_MANY_PODS if column == PODS else f"Insufficient {names[column]}"
+        for column, quantity in sorted(request.items())
+        if table.used[column, row] + quantity > table.allocatable[column, row]
+    ]

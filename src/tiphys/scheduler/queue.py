@@ -1,0 +1,121 @@
+"""
+Pods that wait for a node: active, backing off, or unschedulable until something changes that can help.
+
+An unschedulable pod remembers why; an event (a node came, was freed, untainted, relabelled) wakes just the pods whose
+reasons it can lift. Attempts of one pod back off from 1 to 10 seconds. Nothing is flushed on a timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tiphys.aio.queue import Backoff
+
+Object = dict[str, Any]
+Key = tuple[str, str]
+
+BACKOFF = Backoff(1.0, 10.0)
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A pod in the queue. `reasons` is set while it is unschedulable."""
+
+    pod: Object
+    order: int
+    attempts: int = 0
+    reasons: frozenset[str] | None = None
+    timer: asyncio.TimerHandle | None = field(default=None, repr=False)
+    gone: bool = False
+
+
+class SchedulingQueue:
+    """Highest priority first, then first come first served."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Waiting]] = []
+        self._all: dict[Key, Waiting] = {}
+        self._numbers = itertools.count()
+        self._available = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def put(self, key: Key, pod: Object) -> None:
+        """A new pod, or a newer version of one that waits: a change of its spec is worth another attempt at once."""
+        held = self._all.get(key)
+        if held is None:
+            held = self._all[key] = Waiting(pod, next(self._numbers))
+            self._activate(held)
+            return
+        changed = held.pod["spec"] != pod["spec"] or held.pod["metadata"].get("uid") != pod["metadata"].get("uid")
+        held.pod = pod
+        if changed and held.reasons is not None:
+            self._activate(held)
+
+    def drop(self, key: Key) -> None:
+        """The pod is gone, bound or finished."""
+        held = self._all.pop(key, None)
+        if held is not None:
+            held.gone = True
+            self._stop_timer(held)
+
+    def pop(self) -> Waiting | None:
+        """The next pod to try, or None. It stays known until `drop`."""
+        while self._heap:
+            _, _, waiting = heapq.heappop(self._heap)
+            if not waiting.gone:
+                return waiting
+        self._available.clear()
+        return None
+
+    async def ready(self) -> None:
+        """Wait until `pop` may have something."""
+        await self._available.wait()
+
+    def refuse(self, waiting: Waiting, reasons: frozenset[str]) -> None:
+        """No node fits: it waits until an event can lift one of the reasons."""
+        waiting.attempts += 1
+        waiting.reasons = reasons
+
+    def fail(self, waiting: Waiting) -> None:
+        """The attempt itself failed (the binding was refused): try again after the back-off."""
+        waiting.attempts += 1
+        waiting.reasons = frozenset()
+        self._later(waiting)
+
+    def wake(self, helps: Callable[[frozenset[str]], bool]) -> None:
+        """Something changed: try the pods again whose reasons it can lift."""
+        for waiting in list(self._all.values()):
+            if waiting.reasons is not None and waiting.timer is None and helps(waiting.reasons):
+                self._later(waiting)
+
+    def close(self) -> None:
+        for waiting in self._all.values():
+            self._stop_timer(waiting)
+
+    def _later(self, waiting: Waiting) -> None:
+        """Pods that were tried often wait longest; the first wake-up after one attempt is immediate."""
+        delay = BACKOFF.delay(waiting.attempts - 1) if waiting.attempts > 1 else 0.0
+        if delay <= 0:
+            self._activate(waiting)
+        elif waiting.timer is None:
+            waiting.timer = asyncio.get_running_loop().call_later(delay, self._activate, waiting)
+
+    def _activate(self, waiting: Waiting) -> None:
+        self._stop_timer(waiting)
+        waiting.reasons = None
+        priority = int(waiting.pod["spec"].get("priority") or 0)
+        heapq.heappush(self._heap, (-priority, waiting.order, waiting))
+        self._available.set()
+
+    @staticmethod
+    def _stop_timer(waiting: Waiting) -> None:
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+            waiting.timer = None
