@@ -185,10 +185,12 @@ class Informer:
     def _refile(self, key: Key, old: Object | None, new: Object | None) -> None:
         for name, index in self._indexes.items():
             filed: Mapping[str, dict[Key, Object]] = self._indexed[name]
-            for value in index(old) if old is not None else ():
-                filed[value].pop(key, None)
-            for value in index(new) if new is not None else ():
-                filed[value][key] = new
+            if old is not None:
+                for value in index(old):
+                    filed[value].pop(key, None)
+            if new is not None:
+                for value in index(new):
+                    filed[value][key] = new
 
     def _tell(self, old: Object | None, new: Object | None) -> None:
         for handler in self._handlers:

@@ -121,7 +121,9 @@ def controller_key(kind: str) -> KeysOf:
 
     def keys(old: Object | None, new: Object | None) -> Iterable[Key]:
         for obj in (old, new):
-            for owner in (obj["metadata"].get("ownerReferences") or ()) if obj is not None else ():
+            if obj is None:
+                continue
+            for owner in obj["metadata"].get("ownerReferences") or ():
                 if owner.get("controller") and owner["kind"] == kind:
                     yield obj["metadata"].get("namespace", ""), owner["name"]
 

@@ -11,12 +11,28 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tiphys.api.objects import controller_of, is_deleting, key_of, uid_of
+from tiphys.api.objects import controller_of, is_deleting, key_of, namespace_of, uid_of
 from tiphys.api.resources import Resource
 from tiphys.client.client import STRATEGIC_PATCH
+from tiphys.client.informer import Informer
 from tiphys.reconcile.commands import Command, Patch
 
 Object = dict[str, Any]
+
+
+BY_CONTROLLER = "controller"
+
+
+def controller_index(obj: Object) -> Iterable[str]:
+    """Files an object under its controller's uid, or with the orphans of its namespace."""
+    controller = controller_of(obj)
+    yield str(controller["uid"]) if controller is not None else f"orphans of {namespace_of(obj)}"
+
+
+def within_reach(informer: Informer, owner: Mapping[str, Any]) -> list[Object]:
+    """What `owner` may claim: its own objects and its namespace's orphans. Needs the BY_CONTROLLER index."""
+    orphans = informer.by(BY_CONTROLLER, f"orphans of {namespace_of(owner)}")
+    return [*informer.by(BY_CONTROLLER, uid_of(owner)), *orphans]
 
 
 def owner_reference(owner: Mapping[str, Any]) -> Object:

@@ -1,0 +1,1 @@
+"""Deployment: move from one pod template to the next without losing service."""

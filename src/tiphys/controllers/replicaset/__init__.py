@@ -1,0 +1,1 @@
+"""ReplicaSet: keep a number of equal pods."""
