@@ -1,0 +1,1 @@
+"""The pod state machine: facts → plan → commands, one worker for each pod UID."""

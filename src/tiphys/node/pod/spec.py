@@ -1,0 +1,91 @@
+"""What a pod's spec means for running it: kinds of containers, restart rules, grace. Pure functions on the object."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Object = dict[str, Any]
+
+# The kubelet never gives less, so that a container has the chance to end by itself.
+GRACE_SECONDS_MIN = 2
+
+
+def init_containers(pod: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return pod["spec"].get("initContainers") or ()
+
+
+def main_containers(pod: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return pod["spec"].get("containers") or ()
+
+
+def all_containers(pod: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return [*init_containers(pod), *main_containers(pod)]
+
+
+def container_of(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    """The (init) container of that name."""
+    return next((container for container in all_containers(pod) if container["name"] == name), None)
+
+
+def field_path(pod: Mapping[str, Any], name: str) -> str:
+    """What events about a container point at: `spec.containers{web}`."""
+    inits = {container["name"] for container in init_containers(pod)}
+    return f"spec.{'initContainers' if name in inits else 'containers'}{{{name}}}"
+
+
+def is_sidecar(container: Mapping[str, Any]) -> bool:
+    """True of an *init* container that is to run as long as the pod."""
+    return container.get("restartPolicy") == "Always"
+
+
+def restart_policy(pod: Mapping[str, Any]) -> str:
+    return pod["spec"].get("restartPolicy") or "Always"
+
+
+def grace_seconds(pod: Mapping[str, Any]) -> int:
+    """How long a container may take to end when the pod as a whole is not in a hurry."""
+    seconds = pod["spec"].get("terminationGracePeriodSeconds")
+    return 30 if seconds is None else int(seconds)
+
+
+def deletion_grace_seconds(pod: Mapping[str, Any]) -> int:
+    """The grace of a pod that is deleted; it may have been shortened since."""
+    seconds = pod["metadata"].get("deletionGracePeriodSeconds")
+    return grace_seconds(pod) if seconds is None else int(seconds)
+
+
+def should_restart(pod: Mapping[str, Any], container: Mapping[str, Any], exit_code: int) -> bool:
+    """Whether a container that ended so is run again (its own rules first, then the pod's policy)."""
+    is_init = any(container is other for other in init_containers(pod))
+    if not (is_init and is_sidecar(container)):
+        for rule in container.get("restartPolicyRules") or ():
+            if rule.get("action") == "Restart" and _matches(rule.get("exitCodes") or {}, exit_code):
+                return True
+    policy = container.get("restartPolicy") or restart_policy(pod)
+    if policy == "Always":
+        # An init container is done once it has succeeded.
+        return is_sidecar(container) or not is_init or exit_code != 0
+    return policy == "OnFailure" and exit_code != 0
+
+
+def _matches(codes: Mapping[str, Any], exit_code: int) -> bool:
+    listed = exit_code in (codes.get("values") or ())
+    return listed if codes.get("operator") == "In" else not listed
+
+
+def spec_hash(container: Mapping[str, Any]) -> str:
+    """Changes when the container must be run anew: only its image can change in a living pod."""
+    return hashlib.sha256(f"{container['name']}\0{container.get('image', '')}".encode()).hexdigest()[:16]
+
+
+def run_id(pod_uid: str, name: str, attempt: int) -> str:
+    """The id of one run. Made from what it is, so that the same run can never be begun twice."""
+    return hashlib.sha256(f"{pod_uid}/{name}/{attempt}".encode()).hexdigest()
+
+
+def described(pod: Mapping[str, Any]) -> str:
+    """`web_shop(uid)`, as messages name a pod."""
+    meta = pod["metadata"]
+    return f"{meta['name']}_{meta.get('namespace', '')}({meta.get('uid', '')})"

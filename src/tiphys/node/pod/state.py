@@ -1,0 +1,116 @@
+"""
+The worker's own, changing picture of one pod; `facts()` freezes it for the plan and the status.
+
+Only the pod's worker and the operations that it started write here, all on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tiphys.network.door import Lease
+from tiphys.node.backoff import Entry
+from tiphys.node.pod import spec
+from tiphys.node.pod.facts import ContainerFacts, Ending, PodFacts, Run, Step, Waiting
+from tiphys.runtime.door import Image
+
+Object = dict[str, Any]
+
+# The kubelet reports the last two runs; nobody can see more.
+RUNS_KEPT = 2
+
+
+@dataclass(slots=True)
+class ContainerState:
+    """`operation` names what is under way: fetch, start, hook, stop, or "" for nothing."""
+
+    runs: list[Run] = field(default_factory=list)
+    attempts: int = 0
+    operation: str = ""
+    image: Image | None = None
+    waiting: Waiting | None = None
+    retry_at: float = 0.0
+    started: bool = False
+    ready: bool = False
+    unhealthy: str = ""
+    kill_grace: int | None = None
+    backoff: Entry | None = None
+
+    def add(self, run: Run) -> None:
+        self.runs = [*self.runs, run][-RUNS_KEPT:]
+        self.attempts = max(self.attempts, run.attempt + 1)
+
+    def update(self, run_id: str, **changes: Any) -> Run | None:
+        """Replace the run of that id by one with `changes`; None when it is no longer known."""
+        for index, run in enumerate(self.runs):
+            if run.id == run_id:
+                self.runs[index] = replace(run, **changes)
+                return self.runs[index]
+        return None
+
+    def facts(self) -> ContainerFacts:
+        return ContainerFacts(
+            runs=tuple(self.runs),
+            attempts=self.attempts,
+            busy=bool(self.operation),
+            image_ready=self.image is not None,
+            waiting=self.waiting,
+            retry_at=self.retry_at,
+            started=self.started,
+            ready=self.ready,
+            unhealthy=self.unhealthy,
+            kill_grace=self.kill_grace,
+            backoff=self.backoff,
+        )
+
+
+@dataclass(slots=True)
+class PodState:
+    """`mounts` is where each volume lies on the host, once they are prepared."""
+
+    pod: Object
+    containers: dict[str, ContainerState] = field(default_factory=dict)
+    sandbox: Step = Step()
+    volumes: Step = Step()
+    lease: Lease | None = None
+    address: str = ""
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    started_at: float = 0.0
+    initialized: bool = False
+    ending: Ending | None = None
+    refused: Waiting | None = None
+    torn_down: bool = False
+    tearing_down: bool = False
+    status: Object = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def container(self, name: str) -> ContainerState:
+        return self.containers.setdefault(name, ContainerState())
+
+    def wake(self) -> None:
+        """Something is new: plan again."""
+        self.changed.set()
+
+    def note_progress(self) -> None:
+        """Once a main container has begun in this sandbox, the init containers are behind us."""
+        if not self.initialized:
+            mains = (self.container(c["name"]) for c in spec.main_containers(self.pod))
+            self.initialized = any(run.state != "created" and not run.stale for c in mains for run in c.runs)
+
+    def facts(self) -> PodFacts:
+        self.note_progress()
+        return PodFacts(
+            sandbox=self.sandbox,
+            volumes=self.volumes,
+            containers={name: container.facts() for name, container in self.containers.items()},
+            address=self.address,
+            started_at=self.started_at,
+            initialized=self.initialized,
+            ending=self.ending,
+            refused=self.refused,
+            torn_down=self.torn_down,
+            tearing_down=self.tearing_down,
+        )

@@ -1,0 +1,53 @@
+"""What the node agent is told once, by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CONTAINER_LOG_BYTES_MAX = 10 * 1024 * 1024
+CONTAINER_LOG_FILES_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """
+    `data_dir` holds pod directories and outlives a reboot; `run_dir` holds what must stay in memory (a tmpfs is
+    mounted there for secrets and tokens). `port` is where the agent's HTTPS server answers (daemonEndpoints).
+    `system_reserved` is subtracted from capacity: `{"cpu": milli-CPU, "memory": bytes, "ephemeral-storage": bytes}`.
+    """
+
+    node_name: str
+    node_ip: str
+    data_dir: Path
+    run_dir: Path
+    log_dir: Path = Path("/var/log/pods")
+    port: int = 10250
+    cluster_dns: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    resolv_conf: Path = Path("/etc/resolv.conf")
+    hosts_file: Path = Path("/etc/hosts")
+    pods_max: int = 110
+    pod_pids_limit: int = 0
+    system_reserved: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Mapping[str, str], ...] = ()
+    pod_cidr: str = ""
+    api_address: tuple[str, int] = ("", 0)
+    parallel_pulls_max: int = 4
+    log_bytes_max: int = CONTAINER_LOG_BYTES_MAX
+    log_files_max: int = CONTAINER_LOG_FILES_MAX
+    lease_seconds: int = 40
+    heartbeat_seconds: float = 300.0
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    tmpfs_volumes: bool = True
+
+    @property
+    def pods_dir(self) -> Path:
+        return self.data_dir / "pods"
+
+    @property
+    def memory_dir(self) -> Path:
+        """Where secrets and tokens are written: a tmpfs, so that they never reach a disk."""
+        return self.run_dir / "memory"
