@@ -1,0 +1,1 @@
+"""Who speaks? Certificates, tokens, and acting as somebody else."""

@@ -1,0 +1,1 @@
+"""May they? RBAC, the node authorizer, and the texts of a refusal."""

@@ -1,0 +1,1 @@
+"""Questions about identities and permissions, answered without storing anything."""
