@@ -1,0 +1,5 @@
+"""`python -m tiphys` is the command `tiphys`."""
+
+from tiphys.cli.main import main
+
+raise SystemExit(main())

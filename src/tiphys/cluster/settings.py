@@ -1,0 +1,89 @@
+"""
+What can be chosen about a cluster, in one frozen record, and where its files lie.
+
+Built once by the command from its options; every part gets its own record from it. Nothing else reads the environment.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DATA_DIR = Path("/var/lib/tiphys")
+RUN_DIR = Path("/run/tiphys")
+API_PORT = 6443
+NODE_PORT = 10250
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    One server. `port` 0 takes any free one. `memory` keeps the store in memory; then nothing survives a stop.
+
+    `run_node` starts the node agent, `run_controllers` the controllers and the scheduler.
+    """
+
+    data_dir: Path = DATA_DIR
+    run_dir: Path = RUN_DIR
+    address: str = "127.0.0.1"
+    bind: str = "0.0.0.0"
+    port: int = API_PORT
+    node_port: int = NODE_PORT
+    node_name: str = field(default_factory=lambda: socket.gethostname().lower())
+    memory: bool = False
+    run_node: bool = True
+    run_controllers: bool = True
+    pod_cidr: str = "10.42.0.0/24"
+    service_cidr: str = "10.96.0.0/16"
+    cluster_domain: str = "cluster.local"
+    bridge: str = "tiphys0"
+    nft_table: str = "tiphys"
+    cgroup: str = "tiphys"
+    storage_root: Path = Path("/var/lib/containers/storage")
+    storage_run: Path = Path("/run/containers/storage")
+    insecure_registries: tuple[str, ...] = ()
+    registry_mirrors: tuple[tuple[str, str], ...] = ()  # (registry, mirror)
+    kubeconfig: Path | None = None
+    token_file: Path | None = None
+
+    @property
+    def kubernetes_address(self) -> str:
+        """The cluster IP of the `kubernetes` Service: the first of the range."""
+        return str(ipaddress.ip_network(self.service_cidr)[1])
+
+    @property
+    def dns_address(self) -> str:
+        """The cluster IP of `kube-dns`: the tenth, as everywhere."""
+        return str(ipaddress.ip_network(self.service_cidr)[10])
+
+    # files
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "state.db"
+
+    @property
+    def pki_dir(self) -> Path:
+        return self.data_dir / "pki"
+
+    @property
+    def admin_kubeconfig(self) -> Path:
+        return self.data_dir / "admin.kubeconfig"
+
+    @property
+    def audit_log(self) -> Path:
+        return self.data_dir / "audit" / "audit.log"
+
+    @property
+    def log(self) -> Path:
+        return self.data_dir / "tiphys.log"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.run_dir / "tiphys.pid"
+
+    @property
+    def pod_logs(self) -> Path:
+        return Path("/var/log/pods") if self.data_dir == DATA_DIR else self.data_dir / "logs" / "pods"
