@@ -1,17 +1,12 @@
 """The memory store keeps the contract, and pages and events agree with a plain model."""
 
-import sys
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from store.suite import StoreContract
 from tiphys.store.door import StoreError
 from tiphys.store.memory import MemoryStore
-
-sys.path.insert(0, str(Path(__file__).parent))
-from suite import StoreContract
 
 
 @pytest.fixture

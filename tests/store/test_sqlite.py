@@ -6,15 +6,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from store.suite import StoreContract
 from tiphys.store.door import Damaged, StoreError, Unavailable
 from tiphys.store.sqlite import SqliteStore
-
-sys.path.insert(0, str(Path(__file__).parent))
-from suite import StoreContract
 
 
 @pytest.fixture
