@@ -27,6 +27,9 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 
+_PARTIAL = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """The items of a list, with apiVersion and kind filled in, and the version of the list."""
@@ -51,10 +54,17 @@ class Client:
         self._handler = handler
         self._identity = identity
         self._headers = {"accept": "application/json", "user-agent": user_agent}
+        self._accept_list = self._accept_watch = "application/json"
 
     def acting_as(self, identity: Identity, user_agent: str) -> Client:
         """The same handler, spoken to as another in-process identity."""
         return Client(self._handler, user_agent=user_agent, identity=identity)
+
+    def metadata_only(self) -> Client:
+        """The same, but lists and watches give the metadata of objects alone."""
+        lean = Client(self._handler, user_agent=self._headers["user-agent"], identity=self._identity)
+        lean._accept_list, lean._accept_watch = _PARTIAL.format("List"), _PARTIAL.format("")
+        return lean
 
     async def send(
         self, method: str, target: str, body: bytes = b"", *, headers: Mapping[str, str] | None = None
@@ -69,24 +79,19 @@ class Client:
         """One request with a JSON answer; StatusError for any failure."""
         data = b"" if body is None else body if isinstance(body, bytes) else orjson.dumps(body)
         headers = {"content-type": media_type} if data else None
-        response = await self.send(method, target, data, headers=headers)
-        content = await _whole(response)
-        if response.status >= 400:
-            raise _failure(response.status, content)
-        answer: Object = orjson.loads(content) if content else {}
-        return answer
+        return await _decoded(await self.send(method, target, data, headers=headers))
 
     async def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
         return await self.request("GET", resource.path(namespace, name))
 
     async def list(self, resource: Resource, namespace: str = "", **parameters: str) -> Listing:
         """`parameters` are the API's own: labelSelector, fieldSelector, limit, resourceVersion …"""
-        answer = await self.request("GET", _with_query(resource.path(namespace), parameters))
+        target = _with_query(resource.path(namespace), parameters)
+        answer = await _decoded(await self.send("GET", target, headers={"accept": self._accept_list}))
         meta = answer.get("metadata") or {}
         items = answer.get("items") or []
         for item in items:
-            item.setdefault("apiVersion", resource.api_version)
-            item.setdefault("kind", resource.kind)
+            item["apiVersion"], item["kind"] = resource.api_version, resource.kind
         return Listing(items, meta.get("resourceVersion", ""), meta.get("continue", ""))
 
     async def create(self, resource: Resource, obj: Object, namespace: str = "", *, subresource: str = "") -> Object:
@@ -136,19 +141,31 @@ class Client:
     ) -> AsyncIterator[WatchEvent]:
         """Changes after `resource_version`, until the server ends the stream. StatusError 410: list again."""
         query = {"watch": "1", "resourceVersion": resource_version, "allowWatchBookmarks": "true", **parameters}
-        response = await self.send("GET", _with_query(resource.path(namespace), query))
+        target = _with_query(resource.path(namespace), query)
+        response = await self.send("GET", target, headers={"accept": self._accept_watch})
         if response.status >= 400 or isinstance(response.body, bytes):
             raise _failure(response.status, await _whole(response))
         async for line in lines(response.body):
             event = orjson.loads(line)
             if event["type"] == "ERROR":
                 raise StatusError(event["object"])
+            if event["type"] != "BOOKMARK":  # metadata alone comes under another kind
+                event["object"] |= {"apiVersion": resource.api_version, "kind": resource.kind}
             yield WatchEvent(event["type"], event["object"])
 
 
 def _with_query(path: str, parameters: Mapping[str, str]) -> str:
     present = {name: value for name, value in parameters.items() if value}
     return f"{path}?{urlencode(present)}" if present else path
+
+
+async def _decoded(response: Response) -> Object:
+    """The JSON answer; StatusError for any failure."""
+    content = await _whole(response)
+    if response.status >= 400:
+        raise _failure(response.status, content)
+    answer: Object = orjson.loads(content) if content else {}
+    return answer
 
 
 async def _whole(response: Response) -> bytes:

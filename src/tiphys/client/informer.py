@@ -15,7 +15,7 @@ import asyncio
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tiphys.api.errors import StatusError
@@ -53,6 +53,7 @@ class Informer:
         self._namespace = namespace
         self._parameters = {"labelSelector": label_selector, "fieldSelector": field_selector}
         self._objects: dict[Key, Object] = {}
+        self._by_namespace: defaultdict[str, dict[Key, Object]] = defaultdict(dict)
         self._indexes: dict[str, Index] = {}
         self._indexed: dict[str, defaultdict[str, dict[Key, Object]]] = {}
         self._handlers: list[Handler] = []
@@ -69,7 +70,7 @@ class Informer:
         """All objects, or those of one namespace, in no order."""
         if not namespace:
             return list(self._objects.values())
-        return [obj for key, obj in self._objects.items() if key[0] == namespace]
+        return list(self._by_namespace[namespace].values()) if namespace in self._by_namespace else []
 
     def by(self, index: str, value: str) -> Iterable[Object]:
         """The objects that the named index files under `value`."""
@@ -171,7 +172,7 @@ class Informer:
 
     def _keep(self, key: Key, obj: Object) -> None:
         old = self._objects.get(key)
-        self._objects[key] = obj
+        self._objects[key] = self._by_namespace[key[0]][key] = obj
         self._refile(key, old, obj)
         self._tell(old, obj)
 
@@ -179,15 +180,16 @@ class Informer:
         old = self._objects.pop(key, None)
         if old is None:
             return
+        _drop(self._by_namespace, key[0], key)
         self._refile(key, old, None)
         self._tell(last or old, None)
 
     def _refile(self, key: Key, old: Object | None, new: Object | None) -> None:
         for name, index in self._indexes.items():
-            filed: Mapping[str, dict[Key, Object]] = self._indexed[name]
+            filed = self._indexed[name]
             if old is not None:
                 for value in index(old):
-                    filed[value].pop(key, None)
+                    _drop(filed, value, key)
             if new is not None:
                 for value in index(new):
                     filed[value][key] = new
@@ -207,6 +209,13 @@ class Informer:
         for wanted, waiter in self._waiters:
             if wanted <= seen and not waiter.done():
                 waiter.set_result(None)
+
+
+def _drop(filed: dict[str, dict[Key, Object]], value: str, key: Key) -> None:
+    """Take a key out of a drawer, and the drawer away with its last key."""
+    drawer = filed.get(value)
+    if drawer is not None and drawer.pop(key, None) is not None and not drawer:
+        del filed[value]
 
 
 class Informers:

@@ -1,0 +1,1 @@
+"""EndpointSlice: the pods behind each Service, in slices."""

@@ -1,0 +1,1 @@
+"""EndpointSlice mirroring: Endpoints that somebody wrote by hand, as slices."""

@@ -1,0 +1,1 @@
+"""Namespace: empty what is being deleted, and say what blocks it."""
