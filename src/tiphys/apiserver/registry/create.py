@@ -120,13 +120,13 @@ def _attributes(call: Call, obj: Object, options: WriteOptions) -> Attributes:
 
 
 def refuse_invalid(resource: Resource, obj: Object, found: Sequence[validation.FieldError]) -> None:
-    """422 if there is any field error."""
+    """422 if there is any field error. The message says each once; the causes repeat what Kubernetes checks twice."""
     if found:
         group = resource.kind_group or resource.group
         raise errors.invalid(
             resource.kind,
             group,
             obj["metadata"].get("name", ""),
-            [str(error) for error in found],
+            list(dict.fromkeys(str(error) for error in found)),
             [error.cause for error in found],
         )
