@@ -68,8 +68,9 @@ def _remembered(check: Callable[[str], list[str]]) -> Callable[[str], list[str]]
     return answer
 
 
-def too_long(maximum: int) -> str:
-    return f"must be no more than {maximum} bytes"
+def too_long(maximum: int, unit: str = "characters") -> str:
+    """Label keys and values are counted in `bytes`, all else in `characters`."""
+    return f"must be no more than {maximum} {unit}"
 
 
 def between(low: int, high: int) -> str:
@@ -125,7 +126,7 @@ def qualified_name(value: str) -> list[str]:
     if not name:
         found.append(f"name part {EMPTY}")
     elif len(name) > LABEL_LENGTH_MAX:
-        found.append(f"name part {too_long(LABEL_LENGTH_MAX)}")
+        found.append(f"name part {too_long(LABEL_LENGTH_MAX, 'bytes')}")
     if not _is_qualified(name):
         found.append(f"name part {rule}")
     return found
@@ -134,7 +135,7 @@ def qualified_name(value: str) -> list[str]:
 @_remembered
 def label_value(value: str) -> list[str]:
     """What keeps a text from being the value of a label."""
-    found = [too_long(LABEL_LENGTH_MAX)] if len(value) > LABEL_LENGTH_MAX else []
+    found = [too_long(LABEL_LENGTH_MAX, "bytes")] if len(value) > LABEL_LENGTH_MAX else []
     if not _is_label_value(value):
         found.append(pattern_problem(_LABEL_VALUE_RULE, _LABEL_VALUE, "MyValue", "my_value", "12345"))
     return found
