@@ -58,9 +58,7 @@ def _name_errors(metadata: Object, name_check: CheckName) -> list[FieldError]:
     errors = []
     prefix = metadata.get("generateName")
     if prefix:
-        # The random suffix follows, so a dash at the end is no end.
-        masked = prefix[:-2] + "a" if prefix.endswith("-") and len(prefix) > 1 else prefix
-        errors += [invalid("metadata.generateName", prefix, text) for text in name_check(masked)]
+        errors += [invalid("metadata.generateName", prefix, text) for text in name_check(names.generated(prefix))]
     name = metadata.get("name")
     if not name:
         return [*errors, required("metadata.name", "name or generateName is required")]

@@ -50,8 +50,13 @@ _LABEL_VALUE_RULE = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
     "end with an alphanumeric character"
 )
+_WILDCARD_RULE = (
+    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of "
+    "lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character"
+)
 _VARIABLE_RULE = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 _IP_RULE = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+_CIDR_RULE = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 EMPTY = "must be non-empty"
 
 Problems = Sequence[str]
@@ -119,7 +124,7 @@ def qualified_name(value: str) -> list[str]:
     prefix, slash, name = value.rpartition("/")
     rule = pattern_problem(_QUALIFIED_RULE, _QUALIFIED, "MyName", "my.name", "123-abc")
     if "/" in prefix:
-        return [f"a qualified name {rule} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
+        return [f"a valid label key {rule} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
     found = []
     if slash:
         found = [f"prefix part {each}" for each in (dns_subdomain(prefix) if prefix else [EMPTY])]
@@ -155,6 +160,21 @@ def config_key(value: str) -> list[str]:
     return found
 
 
+def path_segment(value: str) -> list[str]:
+    """What keeps a name from standing in a URL: all that RBAC kinds ask."""
+    if value in (".", ".."):
+        return [f"may not be '{value}'"]
+    return [f"may not contain '{each}'" for each in "/%" if each in value]
+
+
+def wildcard_subdomain(value: str) -> list[str]:
+    """What keeps a text from being `*.example.com`."""
+    found = [too_long(SUBDOMAIN_LENGTH_MAX)] if len(value) > SUBDOMAIN_LENGTH_MAX else []
+    if not value.startswith("*.") or not _is_subdomain(value[2:]):
+        found.append(pattern_problem(_WILDCARD_RULE, rf"\*\.{_SUBDOMAIN}", "*.example.com"))
+    return found
+
+
 def variable_name(value: str) -> list[str]:
     """What keeps a text from being the name of an environment variable."""
     return [] if _is_variable(value) else [_VARIABLE_RULE]
@@ -185,12 +205,39 @@ def port_number(value: int) -> list[str]:
 
 
 def ip_address(value: str) -> list[str]:
-    """What keeps a text from being an IP address; a zone is none of it."""
+    """What keeps a text from being an IP address."""
+    return [] if parsed_ip(value) is not None else [_IP_RULE]
+
+
+def cidr(value: str) -> list[str]:
+    """What keeps a text from being an address with the length of its prefix."""
+    return [] if parsed_cidr(value) is not None else [_CIDR_RULE]
+
+
+def parsed_ip(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address, or None. Leading zeroes are let pass, as they once were in Go; a zone is not."""
     try:
-        ipaddress.ip_address(value)
+        return ipaddress.ip_address(_without_leading_zeroes(value)) if "%" not in value else None
     except ValueError:
-        return [_IP_RULE]
-    return [_IP_RULE] if "%" in value else []
+        return None
+
+
+def parsed_cidr(value: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface | None:
+    """The address with its network, or None."""
+    address, _, length = value.partition("/")
+    if not length.isascii() or not length.isdigit():
+        return None
+    try:
+        return ipaddress.ip_interface(f"{_without_leading_zeroes(address)}/{length}")
+    except ValueError:
+        return None
+
+
+def _without_leading_zeroes(address: str) -> str:
+    parts = address.split(".")
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() for part in parts):
+        return address
+    return ".".join(str(int(part)) for part in parts)
 
 
 def generated(value: str) -> str:
