@@ -1,7 +1,8 @@
 """
 Which function sets the defaults of which kind.
 
-Each file named in `FILES` has a dict `DEFAULTS` from (group, resource) to a function that fills a private copy in place.
+Each file named in `FILES` has a dict `DEFAULTS` from (group, resource) to a function that fills a private copy in
+place.
 A kind with several versions looks at the object's apiVersion.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 from tiphys.api.resources import Resource
 
 Object = dict[str, Any]
-FILES: tuple[str, ...] = ()
+FILES: tuple[str, ...] = ("autoscaling", "pods", "workloads")
 
 
 @functools.cache
