@@ -6,8 +6,8 @@ it, so a peer's window binds us only once the peer has shown (by SETTINGS or WIN
 all. Against a peer that keeps none, a reader that falls behind stops the reading of the whole connection: the peer then
 waits in TCP, and memory stays bounded.
 
-What the reading loop has to send (PING, WINDOW_UPDATE, RST_STREAM) goes to a small queue with a task of its own, because
-two sides that both write from their reading loops can wait for each other for ever.
+What the reading loop has to send (PING, WINDOW_UPDATE, RST_STREAM) goes to a small queue with a task of its own,
+because two sides that both write from their reading loops can wait for each other for ever.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SpdyStream:
 
     def __init__(self, session: SpdySession, stream_id: int, headers: Headers) -> None:
         self.id = stream_id
-        self.headers = {name: value for name, value in headers}
+        self.headers = dict(headers)
         self.send_window = session.peer_window
         self.reply: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.output_ended = False

@@ -1,0 +1,1 @@
+"""The node's HTTPS server: logs, exec, attach, port-forward and figures, for the API server alone."""

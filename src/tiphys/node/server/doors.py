@@ -1,0 +1,59 @@
+"""What the server asks of the node agent around it, and what it is told once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from tiphys.node.log_lines import LogOptions
+from tiphys.runtime.door import Usage
+
+Object = Mapping[str, Any]
+
+# Whether a verified client certificate (DER) may speak to this node. The API server's may, nobody else's.
+Trust = Callable[[bytes], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class PodUsage:
+    """What one pod uses now; `whole` is its sandbox, with all containers."""
+
+    pod: Object
+    whole: Usage
+    containers: Mapping[str, Usage] = field(default_factory=dict)
+
+
+class PodsHere(Protocol):
+    """The pods of this node, as the agent knows them. Failures are StatusError, with a text for the user."""
+
+    def pods(self) -> Sequence[Object]:
+        """Every pod that is bound here, with its status as this node sees it."""
+
+    def running(self, namespace: str, pod: str, container: str) -> str:
+        """The runtime's id of the run that is running now. NotFound if there is none."""
+
+    def network(self, namespace: str, pod: str) -> Path | None:
+        """The pinned network namespace of a pod; None for the host's. NotFound if it has none (any more)."""
+
+    async def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """Fails before it gives the iterator, so that a failure can still be answered; the iterator is closed."""
+
+    async def usages(self) -> Sequence[PodUsage]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """
+    `idle_seconds` without a byte of data end a stream; pings do not count. `streams_seconds` is how long a client may
+    take to open the streams it asked for. A process that has ended may leave its output open in a child: after
+    `quiet_seconds` without a byte nobody waits for it any more.
+    """
+
+    idle_seconds: float = 4 * 3600.0
+    streams_seconds: float = 30.0
+    quiet_seconds: float = 2.0
+    linger_seconds: float = 5.0
+    connect_seconds: float = 10.0
+    sessions_max: int = 500

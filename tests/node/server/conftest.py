@@ -1,0 +1,202 @@
+"""A node handler behind a tiny API server, programs of this machine as its containers, and clients of both kinds."""
+
+import asyncio
+import signal
+from urllib.parse import parse_qs, urlencode
+
+import orjson
+import pytest
+
+from tiphys.api import errors
+from tiphys.node.server.doors import ServerLimits
+from tiphys.node.server.handler import NodeHandler
+from tiphys.wire.messages import Request, Response
+from tiphys.wire.pool import HttpPool
+from tiphys.wire.relay import relay
+from tiphys.wire.server import start
+
+API_SERVER = b"the API server's certificate"
+DISCOVERY = {
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
+    "/api/v1": {
+        "kind": "APIResourceList",
+        "groupVersion": "v1",
+        "resources": [{"name": "pods", "singularName": "pod", "namespaced": True, "kind": "Pod", "verbs": ["get"]}],
+    },
+}
+JSON = (("Content-Type", "application/json"),)
+FLAGS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
+
+
+class LocalProcess:
+    """A program of this machine behind the Process door."""
+
+    def __init__(self, program, *, stdin):
+        self.program, self.stdin, self.sizes, self.killed = program, stdin, [], False
+        self.chunks = asyncio.Queue(4)
+
+    async def write(self, data):
+        if self.program.stdin.is_closing():
+            raise BrokenPipeError
+        self.program.stdin.write(data)
+        await self.program.stdin.drain()
+
+    async def close_input(self):
+        self.program.stdin.close()
+
+    async def _pump(self, number, reader):
+        while data := await reader.read(65536):
+            await self.chunks.put((number, data))
+
+    async def output(self):
+        both = asyncio.gather(self._pump(1, self.program.stdout), self._pump(2, self.program.stderr))
+        both.add_done_callback(lambda _: self.done.set())
+        self.done = asyncio.Event()
+        try:
+            while not (self.done.is_set() and self.chunks.empty()):
+                getting = asyncio.ensure_future(self.chunks.get())
+                ended = asyncio.ensure_future(self.done.wait())
+                await asyncio.wait((getting, ended), return_when=asyncio.FIRST_COMPLETED)
+                ended.cancel()
+                if getting.done():
+                    yield getting.result()
+                else:
+                    getting.cancel()
+        finally:
+            both.cancel()
+            await asyncio.gather(both, return_exceptions=True)
+
+    async def resize(self, columns, rows):
+        self.sizes.append((columns, rows))
+
+    async def wait(self):
+        code = await self.program.wait()
+        return code if code >= 0 else 128 - code
+
+    async def kill(self):
+        self.killed = True
+        if self.program.returncode is None:
+            self.program.send_signal(signal.SIGKILL)
+        await self.program.wait()
+
+
+class LocalRuntime:
+    """`execute` runs the command here; `attach` runs `attached`."""
+
+    def __init__(self):
+        self.processes, self.attached, self.started = [], ["cat"], asyncio.Event()
+
+    async def execute(self, container, command, *, tty=False, stdin=False):
+        pipe = asyncio.subprocess.PIPE
+        source = pipe if stdin else asyncio.subprocess.DEVNULL
+        program = await asyncio.create_subprocess_exec(*command, stdin=source, stdout=pipe, stderr=pipe)
+        self.processes.append(LocalProcess(program, stdin=stdin))
+        self.started.set()
+        return self.processes[-1]
+
+    async def attach(self, container):
+        return await self.execute(container, self.attached, stdin=True)
+
+
+class Here:
+    """One pod, `shop/web`, with one container, on the host's network."""
+
+    def __init__(self):
+        self.asked, self.text = [], b"hello\n"
+
+    def pods(self):
+        meta = {"name": "web", "namespace": "shop", "uid": "u"}
+        spec = {"containers": [{"name": "c", "image": "i"}], "nodeName": "n"}
+        status = {"phase": "Running", "containerStatuses": []}
+        return [{"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": status}]
+
+    def running(self, namespace, pod, container):
+        if (namespace, pod, container) != ("shop", "web", "c"):
+            raise errors.failure(404, "NotFound", f'container not found ("{container}")')
+        return "run-1"
+
+    def network(self, namespace, pod):
+        return None
+
+    async def logs(self, namespace, pod, container, options):
+        self.asked.append(options)
+        self.running(namespace, pod, container)
+
+        async def lines():
+            yield self.text
+
+        return lines()
+
+    async def usages(self):
+        return []
+
+
+class Cluster:
+    """What kubectl needs of an API server: the pod, and its subresources passed on as the real one does."""
+
+    def __init__(self, here, node_port):
+        self.here = here
+        self.pool = HttpPool(f"http://127.0.0.1:{node_port}")
+
+    async def __call__(self, request):
+        path, _, query = request.target.partition("?")
+        words = path.strip("/").split("/")
+        if words[-1] == "web":
+            return Response(200, JSON, orjson.dumps(self.here.pods()[0]))
+        if path in DISCOVERY:
+            return Response(200, JSON, orjson.dumps(DISCOVERY[path]))
+        answer = await self.pool(Request(request.method, self.target(words, parse_qs(query)), request.headers))
+        if answer.stream is None:
+            return answer
+        upstream = answer.stream
+        return Response(101, answer.headers, takeover=lambda raw: relay(raw, upstream))
+
+    @staticmethod
+    def target(words, query):
+        verb, place = words[-1], f"{words[3]}/web"
+        if verb == "portforward":
+            return f"/portForward/{place}?{urlencode([('port', p) for p in query.get('ports', ())])}"
+        if verb == "log":
+            query.pop("container", None)
+            return f"/containerLogs/{place}/c?{urlencode(query, doseq=True)}"
+        passed = [(FLAGS[name], "1") for name in FLAGS if query.get(name) == ["true"]]
+        passed += [("command", word) for word in query.get("command", ())]
+        return f"/{verb}/{place}/c?{urlencode(passed)}"
+
+
+@pytest.fixture
+def runtime():
+    return LocalRuntime()
+
+
+@pytest.fixture
+def here():
+    return Here()
+
+
+@pytest.fixture
+async def node(runtime, here):
+    """The node's server, reached as the API server does but without TLS. `node.inner` is the handler."""
+    inner = NodeHandler(here, runtime, lambda der: der == API_SERVER, limits=ServerLimits(quiet_seconds=0.3))
+
+    async def handler(request):
+        request.certificate = API_SERVER
+        return await inner(request)
+
+    server = await start(handler)
+    server.inner = inner
+    yield server
+    await server.close()
+    for process in runtime.processes:
+        if process.program.returncode is None:
+            await process.kill()
+
+
+@pytest.fixture
+async def cluster(node, here):
+    cluster = Cluster(here, node.port)
+    server = await start(cluster)
+    yield server
+    await server.close()
+    await cluster.pool.close()
