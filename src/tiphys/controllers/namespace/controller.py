@@ -37,7 +37,7 @@ class NamespaceController:
         self._namespaces = informers.of(NAMESPACES)
         self._contents = [informer for resource, informer in metadata.informers.items() if resource.namespaced]
         # An object that goes, or gets another finalizer, may be what its namespace waited for.
-        sources = {informer: self._keys_of_content for informer in self._contents}
+        sources = dict.fromkeys(self._contents, self._keys_of_content)
         self._loop = Loop("namespace-controller", self._reconcile, {**sources, self._namespaces: own_key})
 
     async def run(self) -> None:

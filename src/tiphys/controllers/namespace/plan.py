@@ -1,8 +1,8 @@
 """
 Decide the next step in the deletion of a namespace.
 
-Pure: the namespace and what is left in it go in, commands come out. First everything is deleted, then the conditions say
-what is waited for, and when nothing is left the `kubernetes` finalizer goes.
+Pure: the namespace and what is left in it go in, commands come out. First everything is deleted, then the conditions
+say what is waited for, and when nothing is left the `kubernetes` finalizer goes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,72 @@
+"""Gather a node's facts and perform its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tiphys.aio import clock
+from tiphys.api import resources
+from tiphys.client.client import Client
+from tiphys.client.events import Recorder
+from tiphys.client.informer import Informers
+from tiphys.controllers.nodelifecycle.plan import NODES, PODS, plan
+from tiphys.reconcile.commands import Performed, perform
+from tiphys.reconcile.loop import Key, Loop, own_key
+from tiphys.reconcile.nodes import BY_NODE, node_index
+
+Object = dict[str, Any]
+
+LEASES = resources.get("coordination.k8s.io", "v1", "leases")
+LEASE_NAMESPACE = "kube-node-lease"
+
+
+class NodeLifecycleController:
+    """Writes the conditions of silent nodes and the taints that follow conditions."""
+
+    def __init__(
+        self, client: Client, informers: Informers, recorder: Recorder, *, now: clock.Clock = clock.system
+    ) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._now = now
+        self._nodes = informers.of(NODES)
+        self._pods = informers.of(PODS)
+        self._pods.add_index(BY_NODE, node_index)
+        self._leases = informers.of(LEASES)
+        # node → (the renewal that was seen last, when we saw it)
+        self._seen: dict[str, tuple[str, float]] = {}
+        sources = {self._nodes: own_key, self._leases: self._sign_of_life}
+        self._loop = Loop("node-controller", self._reconcile, sources, reads=[self._pods])
+
+    async def run(self) -> None:
+        await self._loop.run()
+
+    def _sign_of_life(self, old: Object | None, new: Object | None) -> Iterable[Key]:
+        lease = new if new is not None else old
+        if lease is None or lease["metadata"].get("namespace") != LEASE_NAMESPACE:
+            return
+        name = lease["metadata"]["name"]
+        if new is None:
+            self._seen.pop(name, None)
+        else:
+            renewed = str((new.get("spec") or {}).get("renewTime", ""))
+            if self._seen.get(name, ("", 0.0))[0] != renewed:
+                self._seen[name] = (renewed, self._now())
+        # A renewal of a node that is known to live changes nothing: its deadline is looked at when it comes.
+        if old is None or new is None or self._is_marked(name):
+            yield "", name
+
+    def _is_marked(self, name: str) -> bool:
+        node = self._nodes.get("", name)
+        return node is not None and bool((node.get("spec") or {}).get("taints"))
+
+    async def _reconcile(self, key: Key) -> Performed | None:
+        name = key[1]
+        node = self._nodes.get(*key)
+        if node is None:
+            self._seen.pop(name, None)
+            return None
+        now = self._now()
+        seen = self._seen.setdefault(name, ("", now))[1]
+        return await perform(self._client, self._recorder, plan(node, list(self._pods.by(BY_NODE, name)), seen, now))

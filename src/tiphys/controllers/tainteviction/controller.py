@@ -1,0 +1,62 @@
+"""Gather a pod's facts and perform its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tiphys.aio import clock
+from tiphys.api import resources
+from tiphys.api.objects import key_of
+from tiphys.client.client import Client
+from tiphys.client.events import Recorder
+from tiphys.client.informer import Informers
+from tiphys.controllers.tainteviction.plan import PODS, no_execute_taints, plan
+from tiphys.reconcile.commands import Performed, perform
+from tiphys.reconcile.loop import Key, Loop
+from tiphys.reconcile.nodes import BY_NODE, node_index
+
+Object = dict[str, Any]
+
+NODES = resources.get("", "v1", "nodes")
+
+
+class TaintEvictionController:
+    """Deletes pods that a NoExecute taint drives away."""
+
+    def __init__(
+        self, client: Client, informers: Informers, recorder: Recorder, *, now: clock.Clock = clock.system
+    ) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._now = now
+        self._nodes = informers.of(NODES)
+        self._pods = informers.of(PODS)
+        self._pods.add_index(BY_NODE, node_index)
+        sources = {self._nodes: self._keys_of_node, self._pods: self._keys_of_pod}
+        self._loop = Loop("taint-eviction-controller", self._reconcile, sources)
+
+    async def run(self) -> None:
+        await self._loop.run()
+
+    def _keys_of_node(self, old: Object | None, new: Object | None) -> Iterable[Key]:
+        """Every pod of a node whose driving taints changed."""
+        if new is not None and no_execute_taints(old) != no_execute_taints(new):
+            for pod in self._pods.by(BY_NODE, new["metadata"]["name"]):
+                yield key_of(pod)
+
+    def _keys_of_pod(self, old: Object | None, new: Object | None) -> Iterable[Key]:
+        """A pod that comes to a node, or tolerates something else; hardly any node has such taints."""
+        if new is None or not new["spec"].get("nodeName"):
+            return
+        if old is not None and old["spec"] == new["spec"]:
+            return
+        if no_execute_taints(self._nodes.get("", new["spec"]["nodeName"])):
+            yield key_of(new)
+
+    async def _reconcile(self, key: Key) -> Performed | None:
+        pod = self._pods.get(*key)
+        node = self._nodes.get("", pod["spec"].get("nodeName", "")) if pod is not None else None
+        if pod is None or node is None:
+            return None
+        return await perform(self._client, self._recorder, plan(pod, no_execute_taints(node), self._now()))
