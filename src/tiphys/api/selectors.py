@@ -259,7 +259,7 @@ def matches_node_selector_term(term: Mapping[str, Any], labels: Labels, name: st
 def _all(expressions: Sequence[Mapping[str, Any]], labels: Labels) -> bool:
     for item in expressions:
         operator = _OBJECT_OPERATORS.get(item.get("operator", ""))
-        values = item.get("values") or ()
+        values: Sequence[str] = item.get("values") or ()
         if operator is None or (
             operator in (GREATER, LESS) and not (len(values) == 1 and _NUMBER.fullmatch(values[0]))
         ):
