@@ -33,6 +33,7 @@ class Call:
     name: str = ""
     user: Identity = field(default_factory=lambda: Identity("system:anonymous", ("system:unauthenticated",)))
     warnings: list[str] = field(default_factory=list)
+    impersonator: Identity | None = None  # who really speaks, where `user` is somebody else
 
     def parameter(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""

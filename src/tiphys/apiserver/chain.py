@@ -83,7 +83,9 @@ class Chain:
         elif guards.authenticator is not None:
             call.user = await guards.authenticator.authenticate(request)
         if guards.impersonator is not None:
-            call.user = await guards.impersonator.impersonate(call)
+            acting = await guards.impersonator.impersonate(call)
+            if acting is not call.user:
+                call.impersonator, call.user = call.user, acting
         if guards.authorizer is not None:
             await guards.authorizer.authorize(call)
         if len(request.body) > BODY_BYTES_MAX:

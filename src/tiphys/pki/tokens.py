@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,8 +67,11 @@ class TokenKeys:
         if claims.get("iss") not in issuers:
             raise TokenRejected("the token is from another issuer")
         named = claims.get("aud", ())
-        if not set([named] if isinstance(named, str) else named) & set(audiences):
-            raise TokenRejected(f"token audiences {named!r} is invalid for the target audiences {sorted(audiences)!r}")
+        named = [named] if isinstance(named, str) else named
+        if not set(named) & set(audiences):
+            raise TokenRejected(
+                f"token audiences {_listed(named)} is invalid for the target audiences {_listed(audiences)}"
+            )
         _check_times(claims, now)
         return claims
 
@@ -198,6 +202,11 @@ def _check_times(claims: Mapping[str, Any], now: float) -> None:
         raise TokenRejected("token is not valid yet")
     if "iat" in claims and now < claims["iat"] - LEEWAY_SECONDS:
         raise TokenRejected("token was issued in the future")
+
+
+def _listed(values: Collection[str]) -> str:
+    """As Go's %q prints a list."""
+    return "[" + " ".join(json.dumps(value) for value in values) + "]"
 
 
 def _base64url(data: bytes) -> str:

@@ -89,7 +89,7 @@ def _covers(mine: Rule, piece: Rule) -> bool:
     return (
         allows_group(mine, piece["apiGroups"][0])
         and allows_resource(mine, resource, subresource)
-        and (not names or (bool(wanted) and wanted[0] in names))
+        and (not names or (wanted is not None and wanted[0] in names))
     )
 
 

@@ -1,0 +1,228 @@
+"""
+The audit log: who did what, one JSON line for each answered call, at Kubernetes' Metadata level.
+
+Bodies are never written, and of the query only what names no secret. A request is never slowed: its line is put
+together and written by a thread of its own, in batches. What does not fit its bounded queue is dropped, counted, and
+said in a line of the log itself as soon as there is room.
+
+Rejected: `logging` with a RotatingFileHandler. It formats and writes in the caller's thread.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlencode
+
+import orjson
+
+from tiphys.api.objects import micro_timestamp
+from tiphys.api.resources import Resource
+from tiphys.apiserver.call import Call
+from tiphys.wire.messages import Identity
+
+log = logging.getLogger(__name__)
+
+# Lines that may wait for the writer: a few seconds of the highest load.
+QUEUE_MAX = 50_000
+# Batches make few writes of many lines.
+BATCH_SECONDS = 0.1
+MEBIBYTE = 1024 * 1024
+AGENT_LENGTH_MAX = 512
+URI_LENGTH_MAX = 2048
+# Asked every few seconds by everybody who watches over the server; says nothing about who did what.
+_UNTOLD = ("/healthz", "/livez", "/readyz", "/metrics")
+_SECRET_PARAMETERS = frozenset(("token", "access_token", "password", "authorization"))
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """`path` is the file that is written; older ones are `path`.1, `path`.2 and so on, `files_max` in all."""
+
+    path: Path
+    file_bytes_max: int = 100 * MEBIBYTE
+    files_max: int = 10
+
+
+class Entry(NamedTuple):
+    """What one line is made of: a call without its body."""
+
+    target: str
+    agent: str
+    peer: str
+    verb: str
+    user: Identity
+    impersonator: Identity | None
+    resource: Resource | None
+    subresource: str
+    namespace: str
+    name: str
+    status: int
+    seconds: float
+    now: float
+
+
+class AuditLog:
+    """The Auditor door. `close` writes what waits."""
+
+    def __init__(self, settings: AuditSettings, *, now: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._now = now
+        self._queue: deque[Entry] = deque()
+        self._waking = threading.Event()
+        self._closing = threading.Event()
+        self._dropped = 0
+        self._told_failure = False
+        settings.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+        self._thread.start()
+
+    def record(self, call: Call, status: int, seconds: float) -> None:
+        """See the Auditor door."""
+        if call.path.startswith(_UNTOLD):
+            return
+        if len(self._queue) >= QUEUE_MAX:
+            self._dropped += 1
+            return
+        self._queue.append(entry_of(call, status, seconds, self._now()))
+        if not self._waking.is_set():
+            self._waking.set()
+
+    @property
+    def dropped(self) -> int:
+        """Calls that are not yet told to be missing."""
+        return self._dropped
+
+    def close(self) -> None:
+        """Write what waits and end the thread."""
+        self._closing.set()
+        self._waking.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._waking.wait()
+            self._closing.wait(BATCH_SECONDS)
+            self._waking.clear()
+            self._write_waiting()
+            if self._closing.is_set() and not self._queue:
+                return
+
+    def _write_waiting(self) -> None:
+        entries = [self._queue.popleft() for _ in range(len(self._queue))]
+        dropped, self._dropped = self._dropped, 0
+        lines = [orjson.dumps(event(entry)) for entry in entries]
+        if dropped:
+            lines.append(orjson.dumps({"kind": "Dropped", "apiVersion": "audit.tiphys.dev/v1", "count": dropped}))
+        if not lines:
+            return
+        try:
+            self._append(b"\n".join(lines) + b"\n")
+            self._told_failure = False
+        except OSError as error:
+            # A full disk must not stop the API. Said once, until writing works again.
+            self._dropped += len(entries) + dropped
+            if not self._told_failure:
+                self._told_failure = True
+                log.error("cannot write the audit log %s: %s", self._settings.path, error.strerror)
+
+    def _append(self, data: bytes) -> None:
+        path = self._settings.path
+        size = path.stat().st_size if path.exists() else 0
+        if size and size + len(data) > self._settings.file_bytes_max:
+            _rotate(path, self._settings.files_max)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+        finally:
+            os.close(descriptor)
+
+
+def _rotate(path: Path, files_max: int) -> None:
+    """Each file moves one place on; the last one goes."""
+    for number in range(files_max - 1, 1, -1):
+        older = path.with_name(f"{path.name}.{number - 1}")
+        if older.exists():
+            older.rename(path.with_name(f"{path.name}.{number}"))
+    if files_max > 1:
+        path.rename(path.with_name(f"{path.name}.1"))
+    else:
+        path.unlink()
+
+
+_ids = (uuid.UUID(int=(base + number) % 2**128) for base in (uuid.uuid4().int,) for number in itertools.count())
+
+
+def entry_of(call: Call, status: int, seconds: float, now: float) -> Entry:
+    """What is kept of a call until it is written."""
+    request = call.request
+    return Entry(
+        request.target, request.headers.get("user-agent", ""), request.peer, call.verb, call.user, call.impersonator,
+        call.resource, call.subresource, call.namespace, call.name, status, seconds, now,
+    )  # fmt: skip
+
+
+def event(entry: Entry) -> dict[str, Any]:
+    """An audit.k8s.io/v1 Event at level Metadata."""
+    told: dict[str, Any] = {
+        "kind": "Event",
+        "apiVersion": "audit.k8s.io/v1",
+        "level": "Metadata",
+        "auditID": str(next(_ids)),
+        "stage": "ResponseStarted" if entry.verb == "watch" else "ResponseComplete",
+        "requestURI": _uri(entry.target),
+        "verb": entry.verb,
+        "user": _user(entry.impersonator or entry.user),
+    }
+    if entry.impersonator is not None:
+        told["impersonatedUser"] = _user(entry.user)
+    told["sourceIPs"] = [entry.peer] if entry.peer else []
+    told["userAgent"] = entry.agent[:AGENT_LENGTH_MAX]
+    if entry.resource is not None:
+        told["objectRef"] = _object_reference(entry, entry.resource)
+    told["responseStatus"] = {"metadata": {}, "code": entry.status}
+    told["requestReceivedTimestamp"] = micro_timestamp(entry.now - entry.seconds)
+    told["stageTimestamp"] = micro_timestamp(entry.now)
+    return told
+
+
+def _user(identity: Identity) -> dict[str, Any]:
+    told: dict[str, Any] = {"username": identity.name}
+    if identity.uid:
+        told["uid"] = identity.uid
+    told["groups"] = identity.groups
+    if identity.extra:
+        told["extra"] = identity.extra
+    return told
+
+
+def _object_reference(entry: Entry, resource: Resource) -> dict[str, str]:
+    parts = {
+        "resource": resource.name.partition("/")[0],
+        "namespace": entry.namespace,
+        "name": entry.name,
+        "apiGroup": resource.group,
+        "apiVersion": resource.version,
+        "subresource": entry.subresource,
+    }
+    return {name: value for name, value in parts.items() if value}
+
+
+def _uri(target: str) -> str:
+    """The target without values that may be secrets."""
+    path, separator, query = target.partition("?")
+    if separator and any(name in query.lower() for name in _SECRET_PARAMETERS):
+        pairs = parse_qsl(query, keep_blank_values=True)
+        query = urlencode([(k, "<redacted>" if k.lower() in _SECRET_PARAMETERS else v) for k, v in pairs])
+    return (path + separator + query)[:URI_LENGTH_MAX]

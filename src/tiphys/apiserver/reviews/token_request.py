@@ -1,0 +1,96 @@
+"""TokenRequest (`serviceaccounts/NAME/token`): a new token for an account, bound to a pod, a Secret or a node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tiphys.api import errors
+from tiphys.api.objects import timestamp
+from tiphys.api.validation.fields import FieldError, invalid
+from tiphys.apiserver.authn.accounts import AccountTokens, Bound
+from tiphys.apiserver.call import Call, Object, Reader, Review
+
+SECONDS_MIN, SECONDS_MAX = 600, 1 << 32
+DEFAULT_SECONDS = 3600
+_BOUND = {("v1", "Pod"): ("pod", "pods"), ("v1", "Secret"): ("secret", "secrets"), ("v1", "Node"): ("node", "nodes")}
+
+
+def reviews(tokens: AccountTokens, reader: Reader, now: Callable[[], float]) -> dict[tuple[str, str], Review]:
+    """The review by (group, resource/subresource)."""
+
+    async def request(call: Call, obj: Object) -> Object:
+        account = reader.get("", "serviceaccounts", call.namespace, call.name)
+        if account is None:
+            raise errors.not_found("serviceaccounts", "", call.name)
+        metadata, spec = obj["metadata"], obj.setdefault("spec", {})
+        if metadata.get("name", call.name) not in ("", call.name):
+            why = "must match the service account name if specified"
+            raise _refused(call.name, invalid("metadata.name", metadata["name"], why))
+        spec["audiences"] = list(spec.get("audiences") or tokens.audiences)
+        seconds = spec.setdefault("expirationSeconds", DEFAULT_SECONDS)
+        _check_seconds(seconds)
+        bound = _bound(reader, call, account, spec.get("boundObjectRef"))
+        spec.setdefault("boundObjectRef", None)
+        token, renew = tokens.issue(account, spec["audiences"], seconds, bound, now())
+        about = account["metadata"]
+        filled = {"name": about["name"], "namespace": about["namespace"], "uid": about["uid"]}
+        obj["metadata"] = filled | {"creationTimestamp": timestamp(now())} | _managed(metadata)
+        obj["status"] = {"token": token, "expirationTimestamp": timestamp(renew)}
+        return obj
+
+    return {("", "serviceaccounts/token"): request}
+
+
+def _managed(metadata: Object) -> Object:
+    return {"managedFields": metadata["managedFields"]} if metadata.get("managedFields") else {}
+
+
+def _refused(name: str, error: FieldError) -> errors.StatusError:
+    return errors.invalid("TokenRequest", "authentication.k8s.io", name, [str(error)], [error.cause])
+
+
+def _check_seconds(seconds: int) -> None:
+    field = "spec.expirationSeconds"
+    if seconds < SECONDS_MIN:
+        raise _refused("", invalid(field, seconds, "may not specify a duration less than 10 minutes"))
+    if seconds > SECONDS_MAX:
+        raise _refused("", invalid(field, seconds, "may not specify a duration larger than 2^32 seconds"))
+
+
+def _bound(reader: Reader, call: Call, account: Object, reference: Any) -> list[Bound]:
+    """What the token is bound to; a pod's token tells its node too."""
+    if not reference:
+        return []
+    version, kind, name = reference.get("apiVersion", ""), reference.get("kind", ""), reference.get("name", "")
+    known = _BOUND.get((version, kind))
+    if known is None:
+        group_version = version if "/" in version else f"{version}"
+        raise errors.bad_request(f"cannot bind token to object of type {group_version}, Kind={kind}")
+    claim, plural = known
+    obj = reader.get("", plural, "" if plural == "nodes" else call.namespace, name)
+    if obj is None:
+        raise errors.not_found(plural, "", name)
+    uid = obj["metadata"]["uid"]
+    if reference.get("uid") and reference["uid"] != uid:
+        why = (
+            f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record. "
+            "The object might have been deleted and then recreated"
+        )
+        raise errors.conflict(kind, "", name, why)
+    found = [Bound(claim, name, uid)]
+    if claim == "pod":
+        found += _node_of(reader, account, obj)
+    return found
+
+
+def _node_of(reader: Reader, account: Object, pod: Object) -> list[Bound]:
+    name = account["metadata"]["name"]
+    if pod["spec"].get("serviceAccountName") != name:
+        text = f'cannot bind token for serviceaccount "{name}" to pod running with different serviceaccount name.'
+        raise errors.bad_request(text)
+    node_name = pod["spec"].get("nodeName")
+    if not node_name:
+        return []
+    node = reader.get("", "nodes", "", node_name)
+    return [Bound("node", node_name, node["metadata"]["uid"] if node is not None else "")]
