@@ -20,6 +20,7 @@ class RuntimeFailure(Exception):
     ├── ImageMissing     the image is not present
     ├── PullFailed       the registry refused or could not be reached; the message is the true cause
     ├── InvalidImageName the reference cannot be parsed
+    ├── ImageInUse       a container was made from the image and is still there
     ├── StartFailed      the OCI runtime refused to create or start (its own message)
     └── NotFound         no such container or sandbox
     """
@@ -32,6 +33,9 @@ class PullFailed(RuntimeFailure): ...
 
 
 class InvalidImageName(RuntimeFailure): ...
+
+
+class ImageInUse(RuntimeFailure): ...
 
 
 class StartFailed(RuntimeFailure): ...
@@ -157,7 +161,10 @@ class ContainerSpec:
 
 @dataclass(frozen=True, slots=True)
 class ContainerStatus:
-    """`state` is "created", "running" or "exited"; times are Unix seconds, 0.0 when it has not happened."""
+    """
+    `state` is "created", "running" or "exited"; times are Unix seconds, 0.0 when it has not happened. A container that
+    could not be started has exited with 128 and a `message`. `signal` stays 0 where the monitor tells only 128 + n.
+    """
 
     id: str
     sandbox: str
@@ -172,6 +179,7 @@ class ContainerStatus:
     signal: int = 0
     oom_killed: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +217,9 @@ class Runtime(Protocol):
     async def close(self) -> None:
         """Stop background work. Containers go on."""
 
+    async def purge(self) -> None:
+        """Remove every container, sandbox, cgroup, mount and file it ever made; images stay."""
+
     # images
     async def image(self, reference: str) -> Image | None: ...
 
@@ -219,7 +230,8 @@ class Runtime(Protocol):
     async def load(self, path: str) -> Sequence[Image]:
         """Unpack a docker or OCI archive."""
 
-    async def remove_image(self, reference: str) -> None: ...
+    async def remove_image(self, reference: str) -> None:
+        """Drop all its names and layers. Unknown references are ignored; ImageInUse when a container was made of it."""
 
     # sandboxes
     async def create_sandbox(self, spec: SandboxSpec) -> None:
@@ -257,6 +269,8 @@ class Runtime(Protocol):
     async def update(self, container_id: str, resources: Resources) -> None: ...
 
     async def usage(self, container_id: str) -> Usage: ...
+
+    async def sandbox_usage(self, sandbox_id: str) -> Usage: ...
 
     async def execute(
         self, container_id: str, command: Sequence[str], *, tty: bool = False, stdin: bool = False
