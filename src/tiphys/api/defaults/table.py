@@ -16,7 +16,7 @@ from typing import Any
 from tiphys.api.resources import Resource
 
 Object = dict[str, Any]
-FILES: tuple[str, ...] = ("autoscaling", "pods", "workloads")
+FILES: tuple[str, ...] = ("autoscaling", "pods", "services", "workloads")
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from tiphys.api import conform, resources, schema
 from tiphys.api.resources import Resource
 from tiphys.api.strategy.strategies import Object, Strategy
 
-FILES: tuple[str, ...] = ("pods", "workloads")
+FILES: tuple[str, ...] = ("pods", "services", "workloads")
 _PLAIN = Strategy(generation=False)
 # What an update compares no further to see whether the spec changed: for kinds without a spec all the rest is one.
 _NOT_SPEC = frozenset(("kind", "apiVersion", "metadata", "status"))

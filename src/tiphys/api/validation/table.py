@@ -15,7 +15,7 @@ from tiphys.api.validation import metadata
 from tiphys.api.validation.fields import FieldError
 from tiphys.api.validation.validator import Object, Validator
 
-FILES: tuple[str, ...] = ()
+FILES: tuple[str, ...] = ("endpoints", "services")
 
 
 @functools.cache
