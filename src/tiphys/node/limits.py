@@ -1,8 +1,8 @@
 """
 Requests and limits as cgroup values, by the kubelet's formulas. Pure.
 
-A pod's cgroup lies below its QoS class (`burstable/pod<uid>`, `besteffort/pod<uid>`, guaranteed ones at the top), so that
-a class as a whole gives way first.
+A pod's cgroup lies below its QoS class (`burstable/pod<uid>`, `besteffort/pod<uid>`, guaranteed ones at the top), so
+that a class as a whole gives way first.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 Pod statuses on their way to the API: few and ordered.
 
 For each pod at most one request is in flight and only the newest status waits behind it. Only what differs is sent, as
-a strategic merge patch that names the uid, so that a pod of the same name is never touched; a refused or lost request is
-tried again with back-off. An object is deleted (grace 0, uid precondition) only after its last status is in.
+a strategic merge patch that names the uid, so that a pod of the same name is never touched; a refused or lost request
+is tried again with back-off. An object is deleted (grace 0, uid precondition) only after its last status is in.
 """
 
 from __future__ import annotations

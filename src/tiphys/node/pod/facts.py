@@ -96,11 +96,12 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The state of one part of the set-up: done, under way, or to be tried again at `retry_at`."""
+    """The state of one part of the set-up: done, under way, or to be tried again at `retry_at` after `failures`."""
 
     done: bool = False
     busy: bool = False
     retry_at: float = 0.0
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tiphys.aio.clock import Clock
 from tiphys.client.events import Recorder
 from tiphys.network.door import Network
 from tiphys.node.images import Images
 from tiphys.node.logs import Logs
+from tiphys.node.machine import Machine
 from tiphys.node.objects import Objects
+from tiphys.node.pod import spec
 from tiphys.node.pod.state import PodState
+from tiphys.node.probes.checks import Subject
 from tiphys.node.settings import NodeSettings
 from tiphys.node.statuses import Statuses
 from tiphys.node.volumes.volumes import Volumes
 from tiphys.runtime.door import Runtime
 
+Object = dict[str, Any]
+Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
+    """`services` gives every Service that pods may be told of in their environment."""
+
     settings: NodeSettings
     runtime: Runtime
     network: Network
@@ -28,16 +39,37 @@ class Parts:
     images: Images
     volumes: Volumes
     logs: Logs
+    machine: Machine
+    services: Callable[[], Iterable[Object]]
     now: Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One pod and the parts to work on it with: what every operation gets."""
+    """One pod and the parts to work on it with: what every operation gets. `spawn` starts a task of its worker."""
 
     state: PodState
     parts: Parts
+    spawn: Spawn
+
+    @property
+    def pod(self) -> Object:
+        return self.state.pod
 
     @property
     def uid(self) -> str:
         return str(self.state.pod["metadata"]["uid"])
+
+    def normal(self, reason: str, message: str, container: str = "") -> None:
+        """An event about the pod, or about one of its containers."""
+        self.parts.recorder.normal(self.pod, reason, message, field_path=self._path(container))
+
+    def warning(self, reason: str, message: str, container: str = "") -> None:
+        self.parts.recorder.warning(self.pod, reason, message, field_path=self._path(container))
+
+    def _path(self, container: str) -> str:
+        return spec.field_path(self.pod, container) if container else ""
+
+    def subject(self, container: Mapping[str, Any], run_id: str) -> Subject:
+        """What probes and hooks of a run look at."""
+        return Subject(self.parts.runtime, container, run_id, self.state.address)

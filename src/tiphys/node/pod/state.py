@@ -25,7 +25,10 @@ RUNS_KEPT = 2
 
 @dataclass(slots=True)
 class ContainerState:
-    """`operation` names what is under way: fetch, start, hook, stop, or "" for nothing."""
+    """
+    `operation` names what is under way: fetch, start, hook, stop, or "" for nothing. `ended` is set once the latest
+    run is over: log followers wait for it.
+    """
 
     runs: list[Run] = field(default_factory=list)
     attempts: int = 0
@@ -38,6 +41,19 @@ class ContainerState:
     unhealthy: str = ""
     kill_grace: int | None = None
     backoff: Entry | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def begin(self, run: Run) -> None:
+        """A new run; what was said of the one before no longer holds."""
+        self.add(run)
+        self.ended = asyncio.Event()
+        self.waiting, self.retry_at = None, 0.0
+        self.started = self.ready = False
+        self.unhealthy, self.kill_grace = "", None
+
+    def wait_for(self, reason: str, message: str, retry_at: float) -> None:
+        """It cannot go on before `retry_at`, and the user is told why."""
+        self.waiting, self.retry_at = Waiting(reason, message), retry_at
 
     def add(self, run: Run) -> None:
         self.runs = [*self.runs, run][-RUNS_KEPT:]
@@ -69,21 +85,29 @@ class ContainerState:
 
 @dataclass(slots=True)
 class PodState:
-    """`mounts` is where each volume lies on the host, once they are prepared."""
+    """
+    `mounts` is where each volume lies on the host, once they are prepared; they are due again at `volumes_due_at` (0.0:
+    never) or when something they show is new (`volumes_stale`). `leftover_sandbox`: one of an earlier boot is to be
+    removed before the next is made. `over`: nothing is left to do, the worker may go.
+    """
 
     pod: Object
     containers: dict[str, ContainerState] = field(default_factory=dict)
-    sandbox: Step = Step()
-    volumes: Step = Step()
+    sandbox: Step = field(default_factory=Step)
+    volumes: Step = field(default_factory=Step)
     lease: Lease | None = None
     address: str = ""
     mounts: Mapping[str, str] = field(default_factory=dict)
+    volumes_due_at: float = 0.0
+    volumes_stale: bool = False
+    leftover_sandbox: bool = False
     started_at: float = 0.0
     initialized: bool = False
     ending: Ending | None = None
     refused: Waiting | None = None
     torn_down: bool = False
     tearing_down: bool = False
+    over: bool = False
     status: Object = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -1,0 +1,273 @@
+"""
+The node agent: watches the pods that are bound to this node and gives each a worker.
+
+At start it looks at what is still there (`recovery.py`), so that a kill of the agent or a reboot changes nothing that
+users could see: running containers are followed, finished ones reported, and what belongs to no pod any more is
+cleared away. A pod is known by its uid: another pod of the same name has another worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiphys.aio import clock as clocks
+from tiphys.api import resources
+from tiphys.api.objects import uid_of
+from tiphys.client.client import Client
+from tiphys.client.events import Recorder
+from tiphys.client.informer import Informer
+from tiphys.network.door import Network
+from tiphys.node import admission, eviction, log_files, recovery
+from tiphys.node.images import Images
+from tiphys.node.log_lines import LogOptions
+from tiphys.node.logs import Logs
+from tiphys.node.machine import Machine
+from tiphys.node.objects import Objects
+from tiphys.node.pod import spec
+from tiphys.node.pod.parts import Parts
+from tiphys.node.pod.phase import FINAL
+from tiphys.node.pod.state import PodState
+from tiphys.node.pod.worker import PodWorker
+from tiphys.node.recovery import Remains
+from tiphys.node.registration import Registration
+from tiphys.node.settings import NodeSettings
+from tiphys.node.statuses import Statuses
+from tiphys.node.volumes.volumes import Volumes
+from tiphys.runtime.door import Image, Runtime, RuntimeFailure
+
+Object = dict[str, Any]
+
+# What belongs to no pod is given this long to end.
+ORPHAN_GRACE_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class NoSuchContainer(Exception):
+    """Nothing on this node answers to that name; the message is for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A container of a pod, and its latest run. `run_id` is "" when it has not begun; `attempt` is -1 then."""
+
+    pod: Object
+    container: str
+    run_id: str
+    attempt: int
+    running: bool
+    ended: asyncio.Event
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What the agent works on: the API and this machine."""
+
+    client: Client
+    runtime: Runtime
+    network: Network
+    machine: Machine
+
+
+class NodeAgent:
+    """`run()` works until cancelled; containers go on without it. `ready` is set when the node is registered."""
+
+    def __init__(self, settings: NodeSettings, doors: Doors, now: clocks.Clock = clocks.system) -> None:
+        self.settings = settings
+        self.ready = asyncio.Event()
+        self._doors = doors
+        self._now = now
+        client = doors.client
+        self._recorder = Recorder(client, "kubelet", settings.node_name, now)
+        self._registration = Registration(client, settings, doors.machine, now)
+        self._services = Informer(client, resources.get("", "v1", "services"))
+        mine = f"spec.nodeName={settings.node_name}"
+        self._pods = Informer(client, resources.get("", "v1", "pods"), field_selector=mine)
+        objects = Objects(client)
+        self.parts = Parts(
+            settings=settings,
+            runtime=doors.runtime,
+            network=doors.network,
+            recorder=self._recorder,
+            statuses=Statuses(client),
+            objects=objects,
+            images=Images(doors.runtime, objects, self._recorder, settings.parallel_pulls_max, now),
+            volumes=Volumes(objects, settings),
+            logs=Logs(doors.runtime, settings),
+            machine=doors.machine,
+            services=self._services.list,
+            now=now,
+        )
+        self._workers: dict[str, PodWorker] = {}
+        # Pods whose work is done while their object may still be seen for a moment.
+        self._done: set[str] = set()
+        self._remains: dict[str, Remains] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Recover, register, work."""
+        parts = self.parts
+        await parts.runtime.open()
+        parts.volumes.open()
+        self._remains = await recovery.survey(parts.runtime, parts.network)
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            for part in (parts.statuses, parts.objects, parts.images, parts.logs, self._recorder, self._services):
+                group.create_task(part.run(), name=type(part).__name__.lower())
+            await self._services.synced()
+            group.create_task(self._pods.run(), name="pods of the node")
+            await asyncio.gather(self._registration.register(await self._images()), self._pods.synced())
+            self._pods.on_event(self._on_pod)
+            group.create_task(self._registration.run(self._images), name="registration")
+            group.create_task(eviction.Watcher(self, self._registration.report).run(), name="pressure")
+            self.ready.set()
+            await self._clear_orphans()
+
+    async def _images(self) -> Sequence[Image]:
+        try:
+            return await self.parts.runtime.images()
+        except RuntimeFailure as error:
+            log.warning("the images cannot be listed: %s", error)
+            return ()
+
+    # pods
+
+    def _on_pod(self, old: Object | None, new: Object | None) -> None:
+        # The informer keys by name: a pod that was replaced under the same name shows as one change.
+        if old is not None and (new is None or uid_of(old) != uid_of(new)):
+            self._done.discard(uid_of(old))
+            worker = self._workers.get(uid_of(old))
+            if worker is not None:
+                worker.removed()
+        if new is None:
+            return
+        uid = uid_of(new)
+        if uid in self._workers:
+            self._workers[uid].update(new)
+        elif uid not in self._done:
+            self._begin(new)
+
+    def _begin(self, pod: Object) -> None:
+        assert self._group is not None
+        remains = self._remains.pop(uid_of(pod), None)
+        state = recovery.state_of(pod, remains or Remains(), self._now())
+        if remains is None and not (pod.get("status") or {}).get("startTime") and state.ending is None:
+            self._admit(state)
+        worker = self._workers[uid_of(pod)] = PodWorker(state, self.parts)
+        self._group.create_task(self._work(worker), name=f"pod {spec.described(pod)}")
+
+    def _admit(self, state: PodState) -> None:
+        """A pod that is new here must fit."""
+        if state.pod["metadata"].get("deletionTimestamp"):
+            return
+        others = [worker.state.pod for worker in self._workers.values() if holds_resources(worker.state)]
+        state.refused = admission.refusal(
+            state.pod, others, self._registration.node, self.settings.allowed_unsafe_sysctls
+        )
+        if state.refused is not None:
+            self._recorder.warning(state.pod, state.refused.reason, state.refused.message)
+
+    async def _work(self, worker: PodWorker) -> None:
+        uid = uid_of(worker.state.pod)
+        try:
+            await worker.run()
+        finally:
+            del self._workers[uid]
+        if not (worker.state.ending is not None and worker.state.ending.gone):
+            self._done.add(uid)
+
+    async def _clear_orphans(self) -> None:
+        """What is left over belongs to pods that were deleted while no agent ran."""
+        orphans = set(self._remains) | self.parts.volumes.directories()
+        for uid in orphans - set(self._workers) - self._done:
+            try:
+                await self._clear(uid, self._remains.pop(uid, Remains()))
+            except (RuntimeFailure, OSError) as error:
+                log.warning("what is left of pod %s could not be removed: %s", uid, error)
+
+    async def _clear(self, uid: str, remains: Remains) -> None:
+        runtime = self.parts.runtime
+        running = [status.id for status in remains.containers if status.state == "running"]
+        log.info("removing what is left of pod %s, which no longer exists", uid)
+        await asyncio.gather(*(runtime.stop(run_id, ORPHAN_GRACE_SECONDS) for run_id in running))
+        await runtime.remove_sandbox(uid)
+        await self.parts.network.release(uid)
+        self.parts.volumes.release(uid)
+        for folder in (self.settings.pods_dir / uid, *self.settings.log_dir.glob(f"*_{uid}")):
+            await asyncio.to_thread(remove_folder, folder)
+
+    # what others ask (the node's HTTPS server)
+
+    @property
+    def workers(self) -> Sequence[PodWorker]:
+        return list(self._workers.values())
+
+    def pods(self) -> list[Object]:
+        """The pods of this node, with the status that was last reported."""
+        return [{**w.state.pod, "status": w.state.status or w.state.pod.get("status", {})} for w in self.workers]
+
+    def worker_of(self, namespace: str, pod: str, uid: str = "") -> PodWorker:
+        """NoSuchContainer when no such pod is here."""
+        for worker in self._workers.values():
+            meta = worker.state.pod["metadata"]
+            if (meta["namespace"], meta["name"]) == (namespace, pod) and uid in ("", meta["uid"]):
+                return worker
+        raise NoSuchContainer(f'pod "{namespace}/{pod}" not found')
+
+    def find(self, namespace: str, pod: str, container: str = "", uid: str = "") -> Found:
+        """The latest run of a container; "" is the pod's first one. NoSuchContainer."""
+        state = self.worker_of(namespace, pod, uid).state
+        name = container or spec.main_containers(state.pod)[0]["name"]
+        if spec.container_of(state.pod, name) is None:
+            raise NoSuchContainer(f"container {name} not found in pod {pod}_{namespace}")
+        known = state.container(name)
+        run = known.runs[-1] if known.runs else None
+        if run is None:
+            return Found(state.pod, name, "", -1, False, known.ended)
+        return Found(state.pod, name, run.id, run.attempt, run.state == "running" and not run.stale, known.ended)
+
+    def read_log(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """What `kubectl logs` shows. NoSuchContainer at once, log_files.LogLost when the file is gone."""
+        path, ended = self._log_of(namespace, pod, container, previous=options.previous)
+        return log_files.read(path, options, ended)
+
+    def _log_of(self, namespace: str, pod: str, container: str, *, previous: bool) -> tuple[Path, asyncio.Event]:
+        found = self.find(namespace, pod, container)
+        # Of a pod that is over, or whose containers are gone, the files still tell.
+        attempts = log_files.attempts_on_disk(self.parts.logs.root, found.pod, found.container)
+        latest = max([found.attempt, *attempts])
+        if latest < 0:
+            text = f'container "{found.container}" in pod "{pod}" is waiting to start: {self._waits_for(found)}'
+            raise NoSuchContainer(text)
+        if previous:
+            if latest == 0:
+                text = f'previous terminated container "{found.container}" in pod "{pod}" not found'
+                raise NoSuchContainer(text)
+            latest -= 1
+        ended = found.ended
+        if previous or not found.running:
+            ended = asyncio.Event()
+            ended.set()
+        return self.parts.logs.path(found.pod, found.container, latest), ended
+
+    def _waits_for(self, found: Found) -> str:
+        state = self._workers[uid_of(found.pod)].state
+        waiting = state.container(found.container).waiting
+        return waiting.reason if waiting is not None else "ContainerCreating"
+
+
+def holds_resources(state: PodState) -> bool:
+    """Whether a pod still takes a part of the node."""
+    final = (state.status or state.pod.get("status") or {}).get("phase") in FINAL
+    return state.refused is None and not state.torn_down and not final
+
+
+def remove_folder(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

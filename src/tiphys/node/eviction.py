@@ -1,0 +1,184 @@
+"""
+Pressure: too little memory, disk or process ids. The node says so in its conditions, and pods give way.
+
+Memory is watched by the kernel (PSI): a trigger on /proc/pressure/memory wakes us only when tasks stall for want of
+memory. Disk space has no event; it is looked at rarely. Who gives way is decided purely (`victim`), by the kubelet's
+order: first who uses more than it asked for, then by priority, then by how much more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import select
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tiphys.api import pods
+from tiphys.node.machine import memory_info
+from tiphys.node.pod.facts import Ending
+from tiphys.node.pod.parts import Parts
+from tiphys.node.pod.worker import PodWorker
+from tiphys.node.registration import Pressure
+from tiphys.runtime.door import RuntimeFailure
+
+Pod = Mapping[str, Any]
+
+MEMORY_AVAILABLE_MIN = 100 * 1024 * 1024
+DISK_AVAILABLE_SHARE_MIN = 0.10
+INODES_AVAILABLE_SHARE_MIN = 0.05
+PIDS_AVAILABLE_SHARE_MIN = 0.02
+DISK_LOOK_SECONDS = 60.0
+# While there is pressure: how often to look whether it is over, and how long a condition stays to avoid flapping.
+PRESSURE_LOOK_SECONDS = 2.0
+PRESSURE_HOLD_SECONDS = 30.0
+EVICTION_GRACE_SECONDS = 0.0
+# Wake when all tasks together stall 150 ms within a second.
+PSI_TRIGGER = b"some 150000 1000000\0"
+PSI_MEMORY = Path("/proc/pressure/memory")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A pod and what it uses of the resource that is short."""
+
+    pod: Pod
+    used: int
+    requested: int
+
+
+def victim(candidates: Sequence[Candidate]) -> Candidate | None:
+    """Who gives way: above its request first, then the lowest priority, then the largest excess."""
+    if not candidates:
+        return None
+    return min(candidates, key=lambda c: (c.used <= c.requested, _priority(c.pod), -(c.used - c.requested)))
+
+
+def _priority(pod: Pod) -> int:
+    return int(pod["spec"].get("priority") or 0)
+
+
+def message(resource: str, threshold: str, available: str) -> str:
+    """As the kubelet words an eviction."""
+    return f"The node was low on resource: {resource}. Threshold quantity: {threshold}, available: {available}. "
+
+
+class Node(Protocol):
+    """What is needed of the agent."""
+
+    parts: Parts
+
+    @property
+    def workers(self) -> Sequence[PodWorker]: ...
+
+
+class Watcher:
+    """`run()` looks when the kernel says so and tells the registration what it found."""
+
+    def __init__(self, node: Node, report: Callable[[Pressure], None]) -> None:
+        self._node = node
+        self._report = report
+        self._memory_until = 0.0
+
+    async def run(self) -> None:
+        stalled = asyncio.Event()
+        trigger = open_trigger()
+        loop = asyncio.get_running_loop()
+        poll = select.epoll() if trigger is not None else None
+        try:
+            if trigger is not None and poll is not None:
+                # A PSI trigger reports through POLLPRI, which an event loop does not watch; its epoll's own
+                # descriptor is readable whenever that happens.
+                poll.register(trigger, select.EPOLLPRI | select.EPOLLET)
+                loop.add_reader(poll.fileno(), _drain, poll, stalled)
+            while True:
+                pressure = self._look()
+                self._report(pressure)
+                if pressure.memory:
+                    await self._relieve()
+                stalled.clear()
+                await self._sleep(stalled, PRESSURE_LOOK_SECONDS if pressure != Pressure() else DISK_LOOK_SECONDS)
+        finally:
+            if trigger is not None and poll is not None:
+                loop.remove_reader(poll.fileno())
+                poll.close()
+                os.close(trigger)
+
+    async def _sleep(self, stalled: asyncio.Event, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await stalled.wait()
+        except TimeoutError:
+            return
+
+    def _look(self) -> Pressure:
+        now = self._node.parts.now()
+        if memory_info()["MemAvailable"] < MEMORY_AVAILABLE_MIN:
+            self._memory_until = now + PRESSURE_HOLD_SECONDS
+        return Pressure(memory=now < self._memory_until, disk=is_disk_short(self._node.parts.settings.data_dir))
+
+    async def _relieve(self) -> None:
+        """One pod gives way; whether that was enough is seen at the next look."""
+        available = memory_info()["MemAvailable"]
+        if available >= MEMORY_AVAILABLE_MIN:
+            return
+        chosen = victim([c for c in [await self._candidate(w) for w in self._node.workers] if c is not None])
+        if chosen is None:
+            return
+        worker = next(w for w in self._node.workers if w.state.pod is chosen.pod)
+        text = message("memory", f"{MEMORY_AVAILABLE_MIN // 1024 // 1024}Mi", f"{available // 1024}Ki")
+        log.warning("evicting pod %s: %s", chosen.pod["metadata"]["name"], text)
+        worker.work.warning("Evicted", text)
+        worker.end(Ending(self._node.parts.now() + EVICTION_GRACE_SECONDS, "Evicted", text))
+
+    async def _candidate(self, worker: PodWorker) -> Candidate | None:
+        state = worker.state
+        if state.ending is not None or not state.sandbox.done or is_critical(state.pod):
+            return None
+        used = 0
+        for container in state.containers.values():
+            run = container.runs[-1] if container.runs else None
+            if run is not None and run.state == "running":
+                try:
+                    used += (await self._node.parts.runtime.usage(run.id)).memory_working_set_bytes
+                except RuntimeFailure:
+                    continue  # it ended meanwhile and uses nothing
+        return Candidate(state.pod, used, pods.requests_of(state.pod).get("memory", 0))
+
+
+def _drain(poll: select.epoll, stalled: asyncio.Event) -> None:
+    poll.poll(0)
+    stalled.set()
+
+
+def is_critical(pod: Pod) -> bool:
+    """Without these the node itself would not work."""
+    return _priority(pod) >= 2_000_000_000
+
+
+def is_disk_short(path: Path) -> bool:
+    found = os.statvfs(path)
+    space = found.f_bavail < found.f_blocks * DISK_AVAILABLE_SHARE_MIN
+    inodes = found.f_files > 0 and found.f_favail < found.f_files * INODES_AVAILABLE_SHARE_MIN
+    return space or inodes
+
+
+def open_trigger() -> int | None:
+    """A PSI trigger for memory; None where the kernel has none (then only the rare look tells)."""
+    try:
+        handle = os.open(PSI_MEMORY, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        log.info("no pressure information from the kernel: %s", error)
+        return None
+    try:
+        os.write(handle, PSI_TRIGGER)
+    except OSError as error:
+        os.close(handle)
+        log.info("the kernel takes no pressure trigger: %s", error)
+        return None
+    return handle

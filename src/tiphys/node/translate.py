@@ -1,0 +1,183 @@
+"""
+From a Pod to what the runtime is told, and back from the runtime's labels to which pod a container belongs to.
+
+The one file that speaks both languages. Pure but for subPath mounts, which are resolved by the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tiphys.network.door import Lease, PortForward
+from tiphys.node import limits
+from tiphys.node.environment import ConfigError, Sources, environment, expand
+from tiphys.node.files import PodFiles, hostname_of
+from tiphys.node.pod import spec
+from tiphys.node.pod.facts import Run
+from tiphys.node.security import security_of, sysctls_of, verify_non_root
+from tiphys.node.settings import NodeSettings
+from tiphys.node.volumes import subpath
+from tiphys.runtime.door import ContainerSpec, ContainerStatus, Image, Mount, SandboxSpec
+
+Pod = Mapping[str, Any]
+Container = Mapping[str, Any]
+
+POD_NAME = "io.kubernetes.pod.name"
+POD_NAMESPACE = "io.kubernetes.pod.namespace"
+POD_UID = "io.kubernetes.pod.uid"
+CONTAINER_NAME = "io.kubernetes.container.name"
+ATTEMPT = "io.kubernetes.container.restartCount"
+HASH = "io.kubernetes.container.hash"
+IMAGE = "io.kubernetes.container.image"
+
+TERMINATION_LOG = "/dev/termination-log"
+_PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """
+    What a run is made from beside its pod: where each volume lies, what environments refer to, the log file, and the
+    memory of the machine (for the order in which the kernel kills).
+    """
+
+    settings: NodeSettings
+    volumes: Mapping[str, str]
+    sources: Sources
+    log_path: str
+    memory_capacity: int
+
+
+def sandbox_id(pod: Pod) -> str:
+    """A pod has one sandbox at a time."""
+    return str(pod["metadata"]["uid"])
+
+
+def sandbox_spec(pod: Pod, lease: Lease | None, settings: NodeSettings) -> SandboxSpec:
+    """`lease` is None for pods in the host's network."""
+    return SandboxSpec(
+        id=sandbox_id(pod),
+        hostname=hostname_of(pod, settings.node_name),
+        cgroup=limits.cgroup_of(pod),
+        netns=lease.path if lease is not None else "",
+        host_ipc=bool(pod["spec"].get("hostIPC")),
+        host_pid=bool(pod["spec"].get("hostPID")),
+        share_pid=bool(pod["spec"].get("shareProcessNamespace")),
+        resources=limits.pod_resources(pod, settings.pod_pids_limit),
+        sysctls=sysctls_of(pod),
+        labels=pod_labels(pod),
+    )
+
+
+def pod_labels(pod: Pod) -> dict[str, str]:
+    meta = pod["metadata"]
+    return {POD_NAME: meta["name"], POD_NAMESPACE: meta["namespace"], POD_UID: meta["uid"]}
+
+
+def port_forwards(pod: Pod) -> list[PortForward]:
+    """The host ports of the pod's containers."""
+    if pod["spec"].get("hostNetwork"):
+        return []
+    return [
+        PortForward(port.get("hostIP") or "", port["hostPort"], port.get("protocol") or "TCP", port["containerPort"])
+        for container in spec.all_containers(pod)
+        for port in container.get("ports") or ()
+        if port.get("hostPort")
+    ]
+
+
+def container_spec(pod: Pod, container: Container, attempt: int, image: Image, place: Place) -> ContainerSpec:
+    """One run. ConfigError when something that it refers to is missing, VolumeProblem for a bad subPath."""
+    security = security_of(pod, container, place.settings.data_dir / "seccomp")
+    verify_non_root(pod, container, security, image)
+    env = environment(pod, container, place.sources)
+    return ContainerSpec(
+        id=spec.run_id(pod["metadata"]["uid"], container["name"], attempt),
+        sandbox=sandbox_id(pod),
+        name=container["name"],
+        image=image.id,
+        log_path=place.log_path,
+        command=tuple(expand(text, env) for text in container.get("command") or ()),
+        args=tuple(expand(text, env) for text in container.get("args") or ()),
+        env=[("HOSTNAME", hostname_of(pod, place.settings.node_name)), *env.items()],
+        working_dir=container.get("workingDir") or "",
+        mounts=mounts_of(pod, container, attempt, env, place),
+        resources=limits.container_resources(container, place.settings.pod_pids_limit),
+        security=security,
+        tty=bool(container.get("tty")),
+        stdin=bool(container.get("stdin")),
+        stdin_once=bool(container.get("stdinOnce")),
+        oom_score_adj=limits.oom_score_adj(pod, container, place.memory_capacity),
+        stop_signal=(container.get("lifecycle") or {}).get("stopSignal") or "",
+        labels=container_labels(pod, container, attempt),
+    )
+
+
+def container_labels(pod: Pod, container: Container, attempt: int) -> dict[str, str]:
+    """What a run can be recognized by after a crash."""
+    return {
+        **pod_labels(pod),
+        CONTAINER_NAME: container["name"],
+        ATTEMPT: str(attempt),
+        HASH: spec.spec_hash(container),
+        IMAGE: container["image"],
+    }
+
+
+def run_of(status: ContainerStatus) -> Run:
+    """The runtime's account of a container as a run of ours."""
+    labels = status.labels
+    return Run(
+        id=status.id,
+        attempt=int(labels.get(ATTEMPT, "0")),
+        state=status.state,
+        hash=labels.get(HASH, ""),
+        image=labels.get(IMAGE, ""),
+        image_id=status.image_id,
+        started_at=status.started_at,
+        finished_at=status.finished_at,
+        exit_code=status.exit_code,
+        signal=status.signal,
+        oom_killed=status.oom_killed,
+    )
+
+
+# mounts
+
+
+def mounts_of(pod: Pod, container: Container, attempt: int, env: Mapping[str, str], place: Place) -> Sequence[Mount]:
+    """The container's volumes and the files that the node gives every container."""
+    own = [
+        _volume_mount(pod, container, index, env, place) for index in range(len(container.get("volumeMounts") or ()))
+    ]
+    taken = {mount.destination.rstrip("/") for mount in own}
+    files = PodFiles(pod, place.settings)
+    given = [("/etc/hosts", files.hosts), ("/etc/hostname", files.hostname), ("/etc/resolv.conf", files.resolv_conf)]
+    message_path = container.get("terminationMessagePath") or TERMINATION_LOG
+    given.append((message_path, files.make_termination_log(container["name"], attempt)))
+    # A parent must be mounted before what lies in it.
+    own.sort(key=lambda mount: mount.destination.rstrip("/").count("/"))
+    return [*own, *(Mount(str(source), target) for target, source in given if target not in taken)]
+
+
+def _volume_mount(pod: Pod, container: Container, index: int, env: Mapping[str, str], place: Place) -> Mount:
+    mount = container["volumeMounts"][index]
+    source = place.volumes.get(mount["name"])
+    if source is None:
+        raise ConfigError(f'volume "{mount["name"]}" of container "{container["name"]}" is not there')
+    part = mount.get("subPath") or ""
+    if mount.get("subPathExpr"):
+        part = expand(mount["subPathExpr"], env)
+    if part:
+        root = place.settings.pods_dir / pod["metadata"]["uid"] / "volume-subpaths"
+        source = subpath.prepare(source, part, root / mount["name"] / container["name"] / str(index))
+    read_only = bool(mount.get("readOnly"))
+    return Mount(
+        source=source,
+        destination=mount["mountPath"],
+        read_only=read_only,
+        recursive_read_only=read_only and mount.get("recursiveReadOnly") in ("Enabled", "IfPossible"),
+        propagation=_PROPAGATION.get(mount.get("mountPropagation") or "", "rprivate"),
+    )
