@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from tiphys.api import codec, conform, errors
+from tiphys.api.golike import json_name, printed
 from tiphys.api.patch import json_patch, merge_patch, strategic
 from tiphys.api.resources import Resource
 from tiphys.api.strict import Repeated
@@ -22,7 +23,6 @@ from tiphys.apiserver.call import Call, Object
 from tiphys.apiserver.negotiation import Format
 from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.registry import body, meta
-from tiphys.apiserver.registry.golike import json_name, printed
 from tiphys.apiserver.registry.options import Problem, WriteOptions, refuse, write_options
 from tiphys.apiserver.registry.quoting import opened_by_merge, opened_by_operations, quote
 from tiphys.apiserver.registry.update import Intent, change
