@@ -50,9 +50,9 @@ def invalid(field: str, value: Any, detail: str) -> FieldError:
     return FieldError(field, "FieldValueInvalid", f"Invalid value: {shown(value)}: {detail}")
 
 
-def not_supported(field: str, value: Any, allowed: Sequence[str]) -> FieldError:
-    """`allowed` is listed in sorted order, as Kubernetes does."""
-    listed = ", ".join(shown(each) for each in sorted(allowed))
+def not_supported(field: str, value: Any, allowed: Sequence[str], *, is_set: bool = True) -> FieldError:
+    """`allowed` is listed in sorted order where Kubernetes has it as a set, else in its own."""
+    listed = ", ".join(shown(each) for each in (sorted(allowed) if is_set else allowed))
     text = f"Unsupported value: {shown(value)}"
     return FieldError(field, "FieldValueNotSupported", f"{text}: supported values: {listed}" if allowed else text)
 
@@ -61,8 +61,8 @@ def duplicate(field: str, value: Any) -> FieldError:
     return FieldError(field, "FieldValueDuplicate", f"Duplicate value: {shown(value)}")
 
 
-def not_found(field: str, value: Any) -> FieldError:
-    return FieldError(field, "FieldValueNotFound", f"Not found: {shown(value)}")
+def not_found(field: str, value: Any, detail: str = "") -> FieldError:
+    return FieldError(field, "FieldValueNotFound", f"Not found: {shown(value)}" + (f": {detail}" if detail else ""))
 
 
 def forbidden(field: str, detail: str) -> FieldError:
