@@ -32,6 +32,7 @@ VERBS: Mapping[str, Verb] = {
     "delete": delete,
     "deletecollection": deletecollection,
 }
+_WRITES = frozenset(("create", "update", "patch", "delete", "deletecollection"))
 
 
 class Dispatcher:
@@ -57,6 +58,9 @@ class Dispatcher:
             raise refusal(accept)
         if "%" in route.name:
             raise errors.bad_request(f"Name parameter invalid: \"{route.name}\": may not contain '%'")
+        if call.verb in _WRITES and self._parts.cache.revision < self._parts.store.revision:
+            # Admission looks at the cache: it must see what the writer of this request has written before.
+            await self._parts.cache.caught_up()
         special = self._special.get((resource.group, resource.name, call.verb)) if self._special else None
         if special is not None:
             return await special(self._parts, call, route, form)

@@ -90,8 +90,13 @@ def refusal(accept: str) -> errors.StatusError:
     """406 for an Accept header that `negotiate` found nothing for."""
     bare = {clause.media_type for clause in _parse(accept)}
     if bare & {JSON, YAML, PROTOBUF, "*/*"}:
-        return errors.failure(406, "NotAcceptable", f"only the following media types are accepted: {_SERVED}")
+        return unsupported(_SERVED)
     return not_acceptable(_SERVED)
+
+
+def unsupported(media_types: str = _SERVED) -> errors.StatusError:
+    """406 by a handler that was chosen already."""
+    return errors.failure(406, "NotAcceptable", f"only the following media types are accepted: {media_types}")
 
 
 def not_acceptable(representations: str) -> errors.StatusError:

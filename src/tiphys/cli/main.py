@@ -28,8 +28,8 @@ COMMANDS = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(asked: str = "") -> argparse.ArgumentParser:
+    """The command line: every sub-command by name, and the options of the one that is asked for."""
     top = argparse.ArgumentParser(
         prog="tiphys",
         description="A container orchestrator that speaks the Kubernetes API.",
@@ -38,14 +38,16 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        module = importlib.import_module(f"tiphys.cli.{name}")
-        module.add_arguments(sub)
+        if name == asked:
+            importlib.import_module(f"tiphys.cli.{name}").add_arguments(sub)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    asked = next((argument for argument in given if not argument.startswith("-")), "")
+    options = parser(asked).parse_args(given)
     module = importlib.import_module(f"tiphys.cli.{options.command}")
     try:
         return int(module.run(options))

@@ -59,7 +59,7 @@ def start(arguments: Sequence[str], errors: Path) -> Iterator[Step]:
     reading, writing = os.pipe()
     errors.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "tiphys", "serve", *arguments, "--progress-fd", str(writing)]
-    with errors.open("ab") as log, open(os.devnull, "rb") as nothing:  # noqa: PTH123
+    with errors.open("ab") as log, open(os.devnull, "rb") as nothing:
         subprocess.Popen(
             command, stdin=nothing, stdout=log, stderr=log, start_new_session=True, pass_fds=[writing], cwd="/"
         )

@@ -22,12 +22,15 @@ class Settings:
     """
     One server. `port` 0 takes any free one. `memory` keeps the store in memory; then nothing survives a stop.
 
+    `address` is where kubeconfigs find the API, `advertise` where pods do (empty: the address of the default route).
+
     `run_node` starts the node agent, `run_controllers` the controllers and the scheduler.
     """
 
     data_dir: Path = DATA_DIR
     run_dir: Path = RUN_DIR
     address: str = "127.0.0.1"
+    advertise: str = ""
     bind: str = "0.0.0.0"
     port: int = API_PORT
     node_port: int = NODE_PORT

@@ -1,0 +1,91 @@
+"""
+The keys of a cluster: its authority, what the server shows, and who its administrator is.
+
+They lie in the pki directory and are made when they are missing; certificates are issued again when a third of their
+life is left or the server got another address.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiphys.cluster.settings import Settings
+from tiphys.pki import authority, kubeconfig
+from tiphys.pki.authority import Authority, KeyPair
+
+CLUSTER = "tiphys"
+ADMIN, ADMIN_GROUP = "kubernetes-admin", "system:masters"
+# Any address of the Internet: no packet is sent, the kernel only says which of ours it would leave from.
+_FAR_AWAY = ("192.0.2.1", 9)
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """`authority` signs clients and servers alike; `admin` may do everything."""
+
+    authority: Authority
+    server: KeyPair
+    admin: KeyPair
+
+
+def load_or_create(settings: Settings, advertised: str) -> Identities:
+    """What lies in the pki directory, completed and refreshed."""
+    directory = settings.pki_dir
+    signer = authority.load_or_create(directory, "ca", f"{CLUSTER}-ca")
+    names = server_names(settings, advertised)
+    server = _current(directory, "apiserver", signer, names)
+    if server is None:
+        server = signer.issue_server("kube-apiserver", names)
+        authority.save(directory, "apiserver", server)
+    admin = _current(directory, "admin", signer, ())
+    if admin is None:
+        admin = signer.issue_client(ADMIN, (ADMIN_GROUP,))
+        authority.save(directory, "admin", admin)
+    return Identities(signer, server, admin)
+
+
+def _current(directory: Path, stem: str, signer: Authority, addresses: tuple[str, ...]) -> KeyPair | None:
+    """The saved pair, or None if it has to be issued (again)."""
+    pair = authority.load_pair(directory, stem)
+    if pair is None or authority.is_due(pair, signer, now=time.time(), addresses=addresses):
+        return None
+    return pair
+
+
+def server_names(settings: Settings, advertised: str) -> tuple[str, ...]:
+    """Every name and address by which clients may reach the API: from the host, from pods, by DNS."""
+    service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
+    names = (
+        settings.address,
+        "127.0.0.1",
+        "::1",
+        "localhost",
+        settings.node_name,
+        advertised,
+        settings.kubernetes_address,
+        *service,
+        f"{service[-1]}.{settings.cluster_domain}",
+    )
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def advertised_address(settings: Settings) -> str:
+    """Where pods reach this server: as set, or the address of the default route; empty if the host has none."""
+    if settings.advertise:
+        return settings.advertise
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(_FAR_AWAY)
+        except OSError:
+            return ""
+        address: str = probe.getsockname()[0]
+    return "" if address.startswith("127.") else address
+
+
+def admin_access(settings: Settings, identities: Identities, port: int) -> kubeconfig.Access:
+    """What the administrator's kubeconfig says."""
+    server = f"https://{settings.address}:{port}"
+    return kubeconfig.Access(CLUSTER, server, identities.authority.bundle, identities.admin)
