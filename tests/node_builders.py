@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from tiny_api import TinyApi
-
 from tiphys.aio import virtual
 from tiphys.api import resources
 from tiphys.api.errors import StatusError
@@ -55,6 +54,9 @@ class Box:
     options: dict[str, Any] = field(default_factory=dict)
     agent: NodeAgent = None  # type: ignore[assignment]
     task: asyncio.Task[None] = None  # type: ignore[assignment]
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def start_agent(self) -> None:
         loop = asyncio.get_running_loop()
