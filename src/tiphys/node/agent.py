@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from tiphys.client.client import Client
 from tiphys.client.events import Recorder
 from tiphys.client.informer import Informer
 from tiphys.network.door import Network
-from tiphys.node import admission, eviction, log_files, recovery
+from tiphys.node import admission, eviction, recovery
+from tiphys.node.here import Here
 from tiphys.node.images import Images
-from tiphys.node.log_lines import LogOptions
 from tiphys.node.logs import Logs
 from tiphys.node.machine import Machine
 from tiphys.node.objects import Objects
@@ -47,22 +47,6 @@ Object = dict[str, Any]
 ORPHAN_GRACE_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
-
-
-class NoSuchContainer(Exception):
-    """Nothing on this node answers to that name; the message is for the user."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A container of a pod, and its latest run. `run_id` is "" when it has not begun; `attempt` is -1 then."""
-
-    pod: Object
-    container: str
-    run_id: str
-    attempt: int
-    running: bool
-    ended: asyncio.Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +89,8 @@ class NodeAgent:
             now=now,
         )
         self._workers: dict[str, PodWorker] = {}
+        # What the node's HTTPS server asks.
+        self.here = Here(lambda: self.workers, self.parts)
         # Pods whose work is done while their object may still be seen for a moment.
         self._done: set[str] = set()
         self._remains: dict[str, Remains] = {}
@@ -202,64 +188,9 @@ class NodeAgent:
         for folder in (self.settings.pods_dir / uid, *self.settings.log_dir.glob(f"*_{uid}")):
             await asyncio.to_thread(remove_folder, folder)
 
-    # what others ask (the node's HTTPS server)
-
     @property
     def workers(self) -> Sequence[PodWorker]:
         return list(self._workers.values())
-
-    def pods(self) -> list[Object]:
-        """The pods of this node, with the status that was last reported."""
-        return [{**w.state.pod, "status": w.state.status or w.state.pod.get("status", {})} for w in self.workers]
-
-    def worker_of(self, namespace: str, pod: str, uid: str = "") -> PodWorker:
-        """NoSuchContainer when no such pod is here."""
-        for worker in self._workers.values():
-            meta = worker.state.pod["metadata"]
-            if (meta["namespace"], meta["name"]) == (namespace, pod) and uid in ("", meta["uid"]):
-                return worker
-        raise NoSuchContainer(f'pod "{namespace}/{pod}" not found')
-
-    def find(self, namespace: str, pod: str, container: str = "", uid: str = "") -> Found:
-        """The latest run of a container; "" is the pod's first one. NoSuchContainer."""
-        state = self.worker_of(namespace, pod, uid).state
-        name = container or spec.main_containers(state.pod)[0]["name"]
-        if spec.container_of(state.pod, name) is None:
-            raise NoSuchContainer(f"container {name} not found in pod {pod}_{namespace}")
-        known = state.container(name)
-        run = known.runs[-1] if known.runs else None
-        if run is None:
-            return Found(state.pod, name, "", -1, False, known.ended)
-        return Found(state.pod, name, run.id, run.attempt, run.state == "running" and not run.stale, known.ended)
-
-    def read_log(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
-        """What `kubectl logs` shows. NoSuchContainer at once, log_files.LogLost when the file is gone."""
-        path, ended = self._log_of(namespace, pod, container, previous=options.previous)
-        return log_files.read(path, options, ended)
-
-    def _log_of(self, namespace: str, pod: str, container: str, *, previous: bool) -> tuple[Path, asyncio.Event]:
-        found = self.find(namespace, pod, container)
-        # Of a pod that is over, or whose containers are gone, the files still tell.
-        attempts = log_files.attempts_on_disk(self.parts.logs.root, found.pod, found.container)
-        latest = max([found.attempt, *attempts])
-        if latest < 0:
-            text = f'container "{found.container}" in pod "{pod}" is waiting to start: {self._waits_for(found)}'
-            raise NoSuchContainer(text)
-        if previous:
-            if latest == 0:
-                text = f'previous terminated container "{found.container}" in pod "{pod}" not found'
-                raise NoSuchContainer(text)
-            latest -= 1
-        ended = found.ended
-        if previous or not found.running:
-            ended = asyncio.Event()
-            ended.set()
-        return self.parts.logs.path(found.pod, found.container, latest), ended
-
-    def _waits_for(self, found: Found) -> str:
-        state = self._workers[uid_of(found.pod)].state
-        waiting = state.container(found.container).waiting
-        return waiting.reason if waiting is not None else "ContainerCreating"
 
 
 def holds_resources(state: PodState) -> bool:

@@ -58,7 +58,7 @@ def state_of(pod: Object, remains: Remains, now: float) -> PodState:
     if alive:
         state.sandbox, state.lease = Step(done=True), remains.lease
         state.address = remains.lease.address if remains.lease is not None else str(status.get("hostIP") or "")
-    for container in spec.all_containers(pod):
+    for container in spec.every_container(pod):
         state.containers[container["name"]] = _container(container["name"], status, remains, alive=alive, now=now)
     if status.get("phase") in FINAL:
         state.ending = Ending(now, status.get("reason") or "", status.get("message") or "")

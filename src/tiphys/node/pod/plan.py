@@ -91,7 +91,8 @@ def _is_over(pod: Pod, container: Container, known: ContainerFacts) -> bool:
 def _run(pod: Pod, facts: PodFacts, now: float) -> list[Command]:
     """Set up what is missing and start what is next."""
     commands = _stops(pod, facts)
-    wanted = _wanted(pod, facts)
+    ephemeral = [c for c in spec.ephemeral_containers(pod) if facts.container(c["name"]).latest is None]
+    wanted = [*ephemeral, *_wanted(pod, facts)]
     for command, step in ((CreateSandbox(), facts.sandbox), (PrepareVolumes(), facts.volumes)):
         if step.done or step.busy:
             continue
@@ -180,7 +181,7 @@ def _stop_everything(pod: Pod, facts: PodFacts, ending: Ending, now: float) -> l
     """Mains first, all together; then the sidecars, last begun first; then tear down."""
     left = max(ending.deadline - now, spec.GRACE_SECONDS_MIN)
     inits = spec.init_containers(pod)
-    first = [*spec.main_containers(pod), *(c for c in inits if not spec.is_sidecar(c))]
+    first = [*spec.main_containers(pod), *(c for c in inits if not spec.is_sidecar(c)), *spec.ephemeral_containers(pod)]
     turns = [first, *([c] for c in reversed(inits) if spec.is_sidecar(c))]
     for turn in turns:
         going = [c for c in turn if facts.container(c["name"]).is_running or facts.container(c["name"]).busy]

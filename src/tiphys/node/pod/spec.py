@@ -24,15 +24,26 @@ def all_containers(pod: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return [*init_containers(pod), *main_containers(pod)]
 
 
+def ephemeral_containers(pod: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Added to a running pod by `kubectl debug`: run once, and nothing depends on them."""
+    return pod["spec"].get("ephemeralContainers") or ()
+
+
+def every_container(pod: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The ephemeral ones too."""
+    return [*all_containers(pod), *ephemeral_containers(pod)]
+
+
 def container_of(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    """The (init) container of that name."""
-    return next((container for container in all_containers(pod) if container["name"] == name), None)
+    """The container of that name, of whatever sort."""
+    return next((container for container in every_container(pod) if container["name"] == name), None)
 
 
 def field_path(pod: Mapping[str, Any], name: str) -> str:
     """What events about a container point at: `spec.containers{web}`."""
-    inits = {container["name"] for container in init_containers(pod)}
-    return f"spec.{'initContainers' if name in inits else 'containers'}{{{name}}}"
+    sorts = (("initContainers", init_containers(pod)), ("ephemeralContainers", ephemeral_containers(pod)))
+    sort = next((sort for sort, some in sorts if any(c["name"] == name for c in some)), "containers")
+    return f"spec.{sort}{{{name}}}"
 
 
 def is_sidecar(container: Mapping[str, Any]) -> bool:
@@ -58,6 +69,8 @@ def deletion_grace_seconds(pod: Mapping[str, Any]) -> int:
 
 def should_restart(pod: Mapping[str, Any], container: Mapping[str, Any], exit_code: int) -> bool:
     """Whether a container that ended so is run again (its own rules first, then the pod's policy)."""
+    if any(container is other for other in ephemeral_containers(pod)):
+        return False
     is_init = any(container is other for other in init_containers(pod))
     if not (is_init and is_sidecar(container)):
         for rule in container.get("restartPolicyRules") or ():

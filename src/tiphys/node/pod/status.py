@@ -43,6 +43,9 @@ def pod_status(pod: Pod, facts: PodFacts, previous: Mapping[str, Any], now: floa
     if inits:
         status["initContainerStatuses"] = inits
     status["containerStatuses"] = mains
+    if spec.ephemeral_containers(pod):
+        some = spec.ephemeral_containers(pod)
+        status["ephemeralContainerStatuses"] = [container_status(pod, container, facts, now) for container in some]
     can_start = facts.sandbox.done and bool(facts.address) and not facts.torn_down
     owned = conditions.conditions_of(pod, status, can_start=can_start, initialized=facts.initialized)
     status["conditions"] = conditions.settled(pod, owned, previous.get("conditions") or (), now)

@@ -55,10 +55,12 @@ class PodWorker:
         """The object has changed."""
         old, self.state.pod = self.state.pod, pod
         for container in spec.all_containers(pod):
-            before = spec.container_of(old, container["name"])
-            if before is not None and before.get("image") != container.get("image"):
+            before = spec.container_of(old, container["name"]) or {}
+            if before.get("image") != container.get("image"):
                 known = self.state.container(container["name"])
                 known.image, known.waiting, known.retry_at = None, None, 0.0
+            if before.get("resources") != container.get("resources") and self._group is not None:
+                self._spawn(setup.resize(self.work, container), f"resize {container['name']}")
         if old["metadata"].get("deletionTimestamp") != pod["metadata"].get("deletionTimestamp"):
             self.end(Ending(self._deletion_deadline(), deleting=True))
         if follows_metadata(pod) and any(
@@ -123,7 +125,7 @@ class PodWorker:
 
     def _adopt(self) -> None:
         """Runs that go on from before this agent: follow and probe them."""
-        for container in spec.all_containers(self.state.pod):
+        for container in spec.every_container(self.state.pod):
             known = self.state.container(container["name"])
             run = known.runs[-1] if known.runs else None
             if run is None or run.state != "running" or run.stale:
