@@ -16,7 +16,7 @@ from typing import Any
 from tiphys.api.resources import Resource
 
 Object = dict[str, Any]
-FILES: tuple[str, ...] = ("autoscaling", "pods", "services", "workloads")
+FILES: tuple[str, ...] = ("autoscaling", "config", "nodes", "pods", "rbac", "services", "workloads")
 
 
 @functools.cache

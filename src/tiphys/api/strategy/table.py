@@ -15,12 +15,11 @@ import orjson
 
 from tiphys.api import conform, resources, schema
 from tiphys.api.resources import Resource
+from tiphys.api.strategy.keeping import bump, keep, keep_all_but_status, spec_changed
 from tiphys.api.strategy.strategies import Object, Strategy
 
-FILES: tuple[str, ...] = ("pods", "services", "workloads")
+FILES: tuple[str, ...] = ("config", "leases", "nodes", "pods", "rbac", "services", "workloads")
 _PLAIN = Strategy(generation=False)
-# What an update compares no further to see whether the spec changed: for kinds without a spec all the rest is one.
-_NOT_SPEC = frozenset(("kind", "apiVersion", "metadata", "status"))
 
 
 @functools.cache
@@ -67,30 +66,6 @@ def warnings_of(resource: Resource, new: Object, old: Object | None) -> list[str
     """The texts of Warning headers."""
     found = strategies().get((resource.group, resource.name))
     return found.warnings(new, old) if found is not None and found.warnings is not None else []
-
-
-def keep(new: Object, old: Object, *names: str) -> None:
-    """The new object's fields of those names are the old object's."""
-    for name in names:
-        if name in old:
-            new[name] = old[name]
-        else:
-            new.pop(name, None)
-
-
-def keep_all_but_status(new: Object, old: Object) -> None:
-    """A write of the status changes the status, and metadata."""
-    keep(new, old, *((new.keys() | old.keys()) - {"kind", "apiVersion", "metadata", "status"}))
-
-
-def spec_changed(new: Object, old: Object) -> bool:
-    """Whether anything but metadata and status differs."""
-    return any(new.get(name) != old.get(name) for name in (new.keys() | old.keys()) - _NOT_SPEC)
-
-
-def bump(new: Object, old: Object) -> None:
-    """The next generation."""
-    new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from tiphys.api.validation import metadata
 from tiphys.api.validation.fields import FieldError
 from tiphys.api.validation.validator import Object, Validator
 
-FILES: tuple[str, ...] = ("endpoints", "services")
+FILES: tuple[str, ...] = ("config", "endpoints", "events", "leases", "nodes", "rbac", "services")
 
 
 @functools.cache
@@ -27,16 +27,22 @@ def validators() -> Mapping[tuple[str, str], Validator]:
     return table
 
 
-def validate_create(resource: Resource, obj: Object) -> list[FieldError]:
-    """What is wrong with a new object of the stored version."""
-    found = validators().get((resource.group, resource.name))
+def validate_create(resource: Resource, obj: Object, *, requested: Resource | None = None) -> list[FieldError]:
+    """
+    What is wrong with a new object of the stored version.
+
+    `requested` is the resource of the request's path where it is another: the rules of Events differ by their group.
+    """
+    found = _validator(resource, requested)
     errors = metadata.validate_metadata(resource, obj, found.name if found is not None else None)
     return errors + (found.create(obj) if found is not None and found.create is not None else [])
 
 
-def validate_update(resource: Resource, new: Object, old: Object, subresource: str = "") -> list[FieldError]:
+def validate_update(
+    resource: Resource, new: Object, old: Object, subresource: str = "", *, requested: Resource | None = None
+) -> list[FieldError]:
     """What is wrong with a change; `subresource` is "", "status", "scale", …"""
-    found = validators().get((resource.group, resource.name.partition("/")[0]))
+    found = _validator(resource, requested)
     errors = metadata.validate_metadata_update(resource, new, old)
     if found is None:
         return errors
@@ -44,3 +50,12 @@ def validate_update(resource: Resource, new: Object, old: Object, subresource: s
         check = found.subresources.get(subresource)
         return errors + (check(new, old) if check is not None else [])
     return errors + (found.update(new, old) if found.update is not None else [])
+
+
+def _validator(resource: Resource, requested: Resource | None) -> Validator | None:
+    table = validators()
+    if requested is not None and requested.group != resource.group:
+        own = table.get((requested.group, requested.name.partition("/")[0]))
+        if own is not None:
+            return own
+    return table.get((resource.group, resource.name.partition("/")[0]))

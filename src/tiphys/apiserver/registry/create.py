@@ -71,7 +71,7 @@ async def _create_once(parts: Parts, call: Call, obj: Object, options: WriteOpti
     reservation = parts.services.create(obj) if is_service(stored) else None
     try:
         strategy.prepare_create(stored, obj)
-        refuse_invalid(resource, obj, validation.validate_create(stored, obj))
+        refuse_invalid(resource, obj, validation.validate_create(stored, obj, requested=resource))
         call.warnings += strategy.warnings_of(stored, obj, None)
         attributes.name = obj["metadata"]["name"]
         await parts.admission.validate(attributes)

@@ -108,7 +108,9 @@ async def _attempt(parts: Parts, call: Call, record: Record, intent: Intent) -> 
     reservation = parts.services.update(new, old) if is_service(resource) else None
     try:
         strategy.prepare_update(stored, new, old, call.subresource)
-        refuse_invalid(resource, new, validation.validate_update(stored, new, old, call.subresource))
+        refuse_invalid(
+            resource, new, validation.validate_update(stored, new, old, call.subresource, requested=resource)
+        )
         call.warnings += strategy.warnings_of(stored, new, old)
         await parts.admission.validate(attributes)
         written = await _write(parts, stored, record, new, intent.options)
