@@ -87,7 +87,7 @@ def taint_errors(taints: Sequence[Object], path: str) -> list[FieldError]:
         if not effect:
             errors.append(required(f"{where}.effect"))
         elif effect not in TAINT_EFFECTS:
-            errors.append(not_supported(f"{where}.effect", effect, TAINT_EFFECTS, in_order=True))
+            errors.append(not_supported(f"{where}.effect", effect, TAINT_EFFECTS, is_set=False))
         if (key, effect or "") in seen:
             twice = duplicate(where, internal(taint, "core.v1.Taint"))
             text = f"{twice.text}: taints must be unique by key and effect pair"

@@ -78,7 +78,7 @@ def _binding_errors(obj: Object, kinds: tuple[str, ...], *, namespaced: bool) ->
     if reference.get("apiGroup") != _GROUP:
         errors.append(not_supported("roleRef.apiGroup", reference.get("apiGroup", ""), (_GROUP,)))
     if reference.get("kind") not in kinds:
-        errors.append(not_supported("roleRef.kind", reference.get("kind", ""), kinds, in_order=True))
+        errors.append(not_supported("roleRef.kind", reference.get("kind", ""), kinds, is_set=False))
     name = reference.get("name", "")
     if not name:
         errors.append(required("roleRef.name"))
@@ -101,7 +101,7 @@ def _subject_errors(subject: Object, path: str, *, namespaced: bool) -> list[Fie
         if group != _GROUP:
             errors.append(not_supported(f"{path}.apiGroup", group, (_GROUP,)))
     else:
-        errors.append(not_supported(f"{path}.kind", kind, ("ServiceAccount", "User", "Group"), in_order=True))
+        errors.append(not_supported(f"{path}.kind", kind, ("ServiceAccount", "User", "Group"), is_set=False))
     return errors
 
 
