@@ -18,7 +18,7 @@ IN = 1
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 
 FLAG_RESPONSE, FLAG_AUTHORITATIVE, FLAG_TRUNCATED = 0x8000, 0x0400, 0x0200
-FLAG_RECURSION_DESIRED, FLAG_RECURSION_AVAILABLE = 0x0100, 0x0080
+FLAG_RECURSION_DESIRED, FLAG_RECURSION_AVAILABLE, FLAG_CHECKING_DISABLED = 0x0100, 0x0080, 0x0010
 OPCODE_MASK, CODE_MASK = 0x7800, 0x000F
 
 NAME_BYTES_MAX = 255
@@ -48,6 +48,7 @@ class Query:
     question: bytes
     edns_bytes: int | None = None
     edns_version: int = 0
+    dnssec_ok: bool = False
 
     @property
     def udp_bytes_max(self) -> int:
@@ -113,7 +114,8 @@ def parse(data: bytes) -> Query:
         # EDNS: the root's name, its type, then the size where a class would be and the version in the TTL.
         if data[start] == 0 and data[start + 1 : start + 3] == b"\0\x29":
             size = int.from_bytes(data[start + 3 : start + 5], "big")
-            return Query(identifier, flags, name, kind, klass, question, size, data[start + 6])
+            version, wants_dnssec = data[start + 6], bool(data[start + 7] & 0x80)
+            return Query(identifier, flags, name, kind, klass, question, size, version, wants_dnssec)
     return Query(identifier, flags, name, kind, klass, question)
 
 
@@ -283,10 +285,49 @@ def refusal(data: bytes, code: int) -> bytes | None:
     return data[:2] + struct.pack(">HHHHH", flags, 0, 0, 0, 0)
 
 
-def ask(identifier: int, name: Name, kind: int) -> bytes:
-    """A plain query for one name."""
-    writer = _Writer()
-    writer.data += _HEADER.pack(identifier, FLAG_RECURSION_DESIRED, 1, 0, 0, 0)
-    writer.name(name)
-    writer.data += _QUESTION.pack(kind, IN)
-    return bytes(writer.data)
+# passing on
+
+
+def upstream_query(query: Query, identifier: int) -> bytes:
+    """The same question in our words: whatever else a client put into its message stays here."""
+    flags = FLAG_RECURSION_DESIRED | query.flags & FLAG_CHECKING_DISABLED
+    has_edns = query.edns_bytes is not None
+    head = _HEADER.pack(identifier, flags, 1, 0, 0, int(has_edns))
+    # Lower case as in `name`: clients that differ in case alone share one answer.
+    question = b"".join(bytes((len(label),)) + label for label in query.name)
+    edns = b"\0" + _RECORD.pack(OPT, UDP_BYTES, 0x8000 if query.dnssec_ok else 0, 0) if has_edns else b""
+    return head + question + b"\0" + _QUESTION.pack(query.type, query.klass) + edns
+
+
+def query_for(name: Name, kind: int, *, edns: bool = True) -> Query:
+    """A question of our own."""
+    question = b"".join(bytes((len(label),)) + label for label in name) + b"\0" + _QUESTION.pack(kind, IN)
+    return Query(0, FLAG_RECURSION_DESIRED, name, kind, IN, question, UDP_BYTES if edns else None)
+
+
+def answers_question(data: bytes, sent: bytes, question_bytes: int) -> bool:
+    """Whether `data` is a response to the query `sent`, and not somebody's guess."""
+    end = 12 + question_bytes
+    if len(data) < end or data[:2] != sent[:2] or not data[2] & 0x80 or data[4:6] != b"\0\1":
+        return False
+    return data[12:end].lower() == sent[12:end].lower()
+
+
+def code_of(data: bytes) -> int:
+    return data[3] & CODE_MASK
+
+
+def is_truncated(data: bytes) -> bool:
+    return bool(data[2] & FLAG_TRUNCATED >> 8)
+
+
+def answer_count(data: bytes) -> int:
+    return int.from_bytes(data[6:8], "big")
+
+
+def truncated(data: bytes, query: Query) -> bytes:
+    """The head and question of a response that does not fit: the client is told to come over TCP."""
+    flags = int.from_bytes(data[2:4], "big") | FLAG_TRUNCATED
+    has_edns = query.edns_bytes is not None
+    edns = b"\0" + _RECORD.pack(OPT, UDP_BYTES, 0, 0) if has_edns else b""
+    return data[:2] + struct.pack(">HHHHH", flags, 1, 0, 0, int(has_edns)) + query.question + edns

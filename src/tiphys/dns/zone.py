@@ -159,7 +159,7 @@ class Zone:
         targets: dict[Name, None] = {}
         for record in found:
             if record.type == SRV:
-                targets[record.data[3]] = None  # type: ignore[index]
+                targets[record.data[3]] = None  # type: ignore[index, misc]
             elif record.type == NS:
                 targets[record.data] = None  # type: ignore[index]
         return [record for target in targets for kind in (A, AAAA) for record in self._find(target, kind)]
