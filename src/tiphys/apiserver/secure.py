@@ -31,6 +31,7 @@ from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac
 from tiphys.apiserver.cache import Cache
 from tiphys.apiserver.chain import Guards
+from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.reviews import access, authentication, rules, token_request
 from tiphys.apiserver.sealing import SecretSealer, seal_again
 from tiphys.apiserver.server import ApiServer, Extras
@@ -90,7 +91,7 @@ class Security:
         cache.listeners.append(follow)
         return Extras(
             guards=Guards(authenticator, Impersonator(authorizer.decide), authorizer, self._audit),
-            admission=plugins.chain(cache, authorizer),
+            admission=plugins.chain(Parts(self._store, cache, now=self._now), authorizer),
             reviews={
                 **access.reviews(authorizer),
                 **rules.reviews(authorizer.rbac),

@@ -51,7 +51,7 @@ def _of_volume(pod: Mapping[str, Any], volume: Mapping[str, Any]) -> Iterator[Re
     for source in (volume.get("projected") or {}).get("sources") or ():
         yield from _named(SECRETS, source.get("secret"))
         yield from _named(CONFIG_MAPS, source.get("configMap"))
-    if volume.get("ephemeral"):
+    if volume.get("ephemeral") is not None:
         yield CLAIMS, f"{pod['metadata']['name']}-{volume['name']}"
 
 
