@@ -183,5 +183,7 @@ def _conditions(old: list[Object], patch: list[Object]) -> list[Object]:
         if change.get("$patch") == "delete":
             known.pop(change["type"], None)
         else:
-            known[change["type"]] = merged(known.get(change["type"]), change)
+            # Kubernetes shows this field of a pod's condition also when it is null.
+            shown = {"lastProbeTime": None} if "lastHeartbeatTime" not in change else {}
+            known[change["type"]] = shown | merged(known.get(change["type"]), change)
     return list(known.values())

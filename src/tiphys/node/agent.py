@@ -186,7 +186,7 @@ class NodeAgent:
         await self.parts.network.release(uid)
         self.parts.volumes.release(uid)
         for folder in (self.settings.pods_dir / uid, *self.settings.log_dir.glob(f"*_{uid}")):
-            await asyncio.to_thread(remove_folder, folder)
+            remove_folder(folder)
 
     @property
     def workers(self) -> Sequence[PodWorker]:

@@ -19,6 +19,7 @@ from tiphys.node.pod.facts import Run
 from tiphys.node.security import security_of, sysctls_of, verify_non_root
 from tiphys.node.settings import NodeSettings
 from tiphys.node.volumes import subpath
+from tiphys.runtime import names
 from tiphys.runtime.door import ContainerSpec, ContainerStatus, Image, Mount, SandboxSpec
 
 Pod = Mapping[str, Any]
@@ -31,6 +32,7 @@ CONTAINER_NAME = "io.kubernetes.container.name"
 ATTEMPT = "io.kubernetes.container.restartCount"
 HASH = "io.kubernetes.container.hash"
 IMAGE = "io.kubernetes.container.image"
+IMAGE_ID = "io.kubernetes.container.imageID"
 
 TERMINATION_LOG = "/dev/termination-log"
 _PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
@@ -111,19 +113,28 @@ def container_spec(pod: Pod, container: Container, attempt: int, image: Image, p
         stdin_once=bool(container.get("stdinOnce")),
         oom_score_adj=limits.oom_score_adj(pod, container, place.memory_capacity),
         stop_signal=(container.get("lifecycle") or {}).get("stopSignal") or "",
-        labels=container_labels(pod, container, attempt),
+        labels=container_labels(pod, container, attempt, image),
     )
 
 
-def container_labels(pod: Pod, container: Container, attempt: int) -> dict[str, str]:
-    """What a run can be recognized by after a crash."""
+def container_labels(pod: Pod, container: Container, attempt: int, image: Image) -> dict[str, str]:
+    """What a run can be recognized by after a crash, and what its status says of its image."""
     return {
         **pod_labels(pod),
         CONTAINER_NAME: container["name"],
         ATTEMPT: str(attempt),
         HASH: spec.spec_hash(container),
-        IMAGE: container["image"],
+        IMAGE: image_name(container, image),
+        IMAGE_ID: image.digests[0] if image.digests else image.id,
     }
+
+
+def image_name(container: Container, image: Image) -> str:
+    """The full name that the user meant, if the image goes by it; an image named by id or digest has another."""
+    if names.image_id(container["image"]):
+        return image.names[0] if image.names else str(container["image"])
+    full = str(names.parse(container["image"]))
+    return full if full in image.names else str(container["image"])
 
 
 def run_of(status: ContainerStatus) -> Run:
@@ -135,7 +146,7 @@ def run_of(status: ContainerStatus) -> Run:
         state=status.state,
         hash=labels.get(HASH, ""),
         image=labels.get(IMAGE, ""),
-        image_id=status.image_id,
+        image_id=labels.get(IMAGE_ID) or status.image_id,
         started_at=status.started_at,
         finished_at=status.finished_at,
         exit_code=status.exit_code,

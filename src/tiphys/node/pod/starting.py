@@ -76,7 +76,7 @@ async def start(work: Work, name: str, attempt: int) -> None:
         _cannot_start(work, name, "CreateContainerError", str(error))
         return
     work.normal("Created", "Container created", name)
-    _begin(work, container, wanted, image)
+    _begin(work, container, wanted)
     if await _run(work, known, name, wanted.id):
         follow(work, name, wanted.id)
         await _after_start(work, container, wanted.id)
@@ -101,11 +101,12 @@ async def _container_spec(work: Work, container: Container, attempt: int, image:
     )
     path = parts.logs.path(work.pod, container["name"], attempt)
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()  # so that it can be watched and read from the first moment on
     place = translate.Place(parts.settings, state.mounts, sources, str(path), parts.machine.memory_bytes)
     return translate.container_spec(work.pod, container, attempt, image, place)
 
 
-def _begin(work: Work, container: Container, wanted: ContainerSpec, image: Image) -> None:
+def _begin(work: Work, container: Container, wanted: ContainerSpec) -> None:
     """The run exists from now on, and the next restart waits longer."""
     known = work.state.container(container["name"])
     before = known.runs[-1] if known.runs else None
@@ -117,19 +118,10 @@ def _begin(work: Work, container: Container, wanted: ContainerSpec, image: Image
             attempt=int(wanted.labels[translate.ATTEMPT]),
             state="created",
             hash=wanted.labels[translate.HASH],
-            image=_image_name(container, image),
-            image_id=_image_id(image),
+            image=wanted.labels[translate.IMAGE],
+            image_id=wanted.labels[translate.IMAGE_ID],
         )
     )
-
-
-def _image_name(container: Container, image: Image) -> str:
-    """The full name that the image goes by; the one the user wrote when it has none."""
-    return next((name for name in image.names if name.endswith(container["image"])), container["image"])
-
-
-def _image_id(image: Image) -> str:
-    return image.digests[0] if image.digests else image.id
 
 
 async def _run(work: Work, known: ContainerState, name: str, run_id: str) -> bool:
