@@ -16,7 +16,17 @@ from typing import Any
 from tiphys.api.resources import Resource
 
 Object = dict[str, Any]
-FILES: tuple[str, ...] = ("autoscaling", "config", "nodes", "pods", "rbac", "services", "workloads")
+FILES: tuple[str, ...] = (
+    "autoscaling",
+    "config",
+    "networking",
+    "nodes",
+    "pods",
+    "rbac",
+    "services",
+    "storage",
+    "workloads",
+)
 
 
 @functools.cache

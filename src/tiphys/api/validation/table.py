@@ -15,7 +15,19 @@ from tiphys.api.validation import metadata
 from tiphys.api.validation.fields import FieldError
 from tiphys.api.validation.validator import Object, Validator
 
-FILES: tuple[str, ...] = ("config", "endpoints", "events", "leases", "nodes", "rbac", "services")
+FILES: tuple[str, ...] = (
+    "config",
+    "endpoints",
+    "events",
+    "ingresses",
+    "leases",
+    "networking",
+    "nodes",
+    "persistent_volumes",
+    "rbac",
+    "services",
+    "storage",
+)
 
 
 @functools.cache
