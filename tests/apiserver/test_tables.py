@@ -130,6 +130,21 @@ def test_a_claim_shows_what_it_got_only_when_it_is_bound():
     assert (unbound[3:5], bound[3:5]) == (["", ""], ["1Gi", "RWO"])
 
 
+def test_annotations_that_are_fields_inside_are_not_shown():
+    annotations = {"deprecated.daemonset.template.generation": "1"}
+    spec = {"template": {}}
+    obj = {"metadata": {"name": "d", "annotations": annotations}, "spec": spec}
+    table = render(resources.get("apps", "v1", "daemonsets"), [obj], "Metadata")
+    assert table["rows"][0]["object"]["metadata"] == {"name": "d"}
+
+
+def test_an_old_version_shows_the_cells_of_the_stored_one_and_carries_itself():
+    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "web", "apiVersion": "apps/v1"}, "maxReplicas": 5}
+    obj = {"kind": "HorizontalPodAutoscaler", "apiVersion": "autoscaling/v2", "metadata": {"name": "h"}, "spec": spec}
+    table = render(resources.get("autoscaling", "v1", "horizontalpodautoscalers"), [obj], "Object", now=NOW)
+    assert table["rows"][0]["object"]["apiVersion"] == "autoscaling/v1"
+
+
 def test_a_role_shows_when_it_was_made():
     obj = {"metadata": {"name": "r", "creationTimestamp": EPOCH}}
     assert cells_of("rbac.authorization.k8s.io", "roles", obj) == ["r", EPOCH]

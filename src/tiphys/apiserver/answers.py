@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
-import yaml
 
 from tiphys.api import convert, errors
 from tiphys.api.resources import Resource
 from tiphys.apiserver.call import Call, Object
 from tiphys.apiserver.negotiation import JSON, PLAIN, TABLE, YAML, Format
 from tiphys.apiserver.records import Record, storage_of
+from tiphys.apiserver.yaml_writer import to_yaml
 from tiphys.wire.messages import Response
 
 JSON_HEADERS = (("content-type", JSON), ("cache-control", "no-cache, private"))
@@ -32,6 +31,11 @@ def shown(record: Record, resource: Resource) -> Object:
     return obj if _same_version(stored, resource) else convert.convert(obj, resource)
 
 
+def seen(record: Record, resource: Resource, form: Format) -> Object:
+    """What an answer is made of: tables and metadata show the version that is stored, as Kubernetes' do."""
+    return record.decode() if form.shown_as else shown(record, resource)
+
+
 def _same_version(stored: Resource, resource: Resource) -> bool:
     return stored.group == resource.group and stored.version == resource.version
 
@@ -44,21 +48,12 @@ def encoded(document: object, form: Format) -> Response:
     return Response(200, JSON_HEADERS, orjson.dumps(document, option=options))
 
 
-def to_yaml(document: object) -> bytes:
-    """As Kubernetes writes YAML: keys sorted, block style."""
-    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(
-        document, Dumper=dumper, sort_keys=True, default_flow_style=False, width=2**31 - 1, allow_unicode=True
-    )
-    return text.encode()
-
-
 def of_record(call: Call, record: Record, form: Format, status: int = 200) -> Response:
     """One object from its bytes."""
     assert call.resource is not None
     if form is PLAIN and _same_version(storage_of(call.resource), call.resource):
         return Response(status, JSON_HEADERS, b"%b%b\n" % (record.head, record.tail))
-    return of_object(call, shown(record, call.resource), form, status)
+    return of_object(call, seen(record, call.resource, form), form, status)
 
 
 def of_object(call: Call, obj: Object, form: Format, status: int = 200) -> Response:
@@ -86,13 +81,15 @@ def table(call: Call, objects: Sequence[Object], form: Format, metadata: Object)
     if include not in ("", "Metadata", "Object", "None"):
         text = f"Invalid value: \"{include}\": must be 'Metadata', 'Object', 'None', or empty"
         raise errors.bad_request(f"Unable to convert to Table as requested: includeObject: {text}")
-    rendered: Object = tables.render(call.resource, objects, include or "Metadata")
+    rendered: Object = tables.render(call.resource, objects, include or "Metadata", api_version=form.api_version)
     kept = {name: value for name, value in metadata.items() if value}
     return {**rendered, "kind": TABLE, "apiVersion": form.api_version, "metadata": kept}
 
 
 def partial(obj: Object, form: Format) -> Object:
-    return {"kind": PARTIAL, "apiVersion": form.api_version, "metadata": obj["metadata"]}
+    from tiphys.apiserver.tables.render import internal_metadata
+
+    return {"kind": PARTIAL, "apiVersion": form.api_version, "metadata": internal_metadata(obj)}
 
 
 def mismatch(text: str, resource: Resource, suffix: str) -> errors.StatusError:
@@ -117,7 +114,7 @@ def of_list(call: Call, records: Sequence[Record], metadata: Object, form: Forma
     assert resource is not None
     if form is PLAIN and _same_version(storage_of(resource), resource):
         return Response(200, JSON_HEADERS, joined(resource, records, metadata))
-    return of_objects(call, [shown(record, resource) for record in records], metadata, form)
+    return of_objects(call, [seen(record, resource, form) for record in records], metadata, form)
 
 
 def joined(resource: Resource, records: Sequence[Record], metadata: Object) -> bytes:

@@ -33,7 +33,7 @@ async def create(parts: Parts, call: Call, route: Route, form: Format) -> Respon
     body.own(call, None, obj, options)
     record = await create_object(parts, call, obj, options)
     if options.dry_run:
-        return answers.of_object(call, _unversioned(answers.shown(record, resource)), form, 201)
+        return answers.of_object(call, _unversioned(answers.seen(record, resource, form)), form, 201)
     return answers.of_record(call, record, form, 201)
 
 

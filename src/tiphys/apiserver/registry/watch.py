@@ -144,7 +144,7 @@ class Shown:
         self._columns_sent = False
 
     def frame(self, kind: str, record: Record) -> bytes:
-        obj = answers.shown(record, self._resource)
+        obj = answers.seen(record, self._resource, self._form)
         return orjson.dumps({"type": kind, "object": self._document(obj)}) + b"\n"
 
     def _document(self, obj: Object) -> Object:

@@ -21,9 +21,14 @@ def node(obj: Object, now: float) -> list[Any]:
         _node_address(status, "InternalIP"),
         _node_address(status, "ExternalIP"),
         about.get("osImage") or UNKNOWN,
-        about.get("kernelVersion") or UNKNOWN,
+        _kernel(about),
         about.get("containerRuntimeVersion") or UNKNOWN,
     ]
+
+
+def _kernel(about: Object) -> str:
+    kernel, architecture = about.get("kernelVersion") or UNKNOWN, about.get("architecture")
+    return f"{kernel} ({architecture})" if architecture else str(kernel)
 
 
 def _node_status(obj: Object) -> str:

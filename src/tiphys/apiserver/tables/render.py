@@ -21,6 +21,7 @@ from tiphys.apiserver.records import storage_of
 from tiphys.apiserver.tables import cells, pods
 
 META = "meta.k8s.io/v1"
+_FIELDS = frozenset(("deprecated.daemonset.template.generation", "deprecated.deployment.rollback.to"))
 # Subresources that answer with a kind of their own.
 _SHOWN_AS = {("autoscaling", "Scale"): "scales.autoscaling"}
 
@@ -31,21 +32,19 @@ def render(
     """
     `columnDefinitions` and `rows`. `include` is Metadata, Object or None: what a row carries of its object.
 
-    Objects come in the version of `resource`, and are shown in it; cells are made of the version that is stored.
+    Objects come in the version that they are stored in; whole ones are carried in the version of `resource`.
     """
     moment = time.time() if now is None else now
     key = _key(resource)
     make = cells.OF.get(key, cells.name_and_creation)
-    stored = storage_of(resource)
-    converts = "/" not in resource.name and (stored.group, stored.version) != (resource.group, resource.version)
     rows = []
     for obj in objects:
-        row: Object = {"cells": make(convert.convert(obj, stored) if converts else obj, moment)}
+        row: Object = {"cells": make(obj, moment)}
         if make is pods.cells:
             ended = pods.conditions(obj)
             if ended is not None:
                 row["conditions"] = ended
-        row["object"] = _carried(obj, include, api_version)
+        row["object"] = _carried(obj, resource, include, api_version)
         rows.append(row)
     return {"columnDefinitions": columns(key), "rows": rows}
 
@@ -59,10 +58,25 @@ def _key(resource: Resource) -> str:
     return f"{name}.{stored.group}" if stored.group else name
 
 
-def _carried(obj: Object, include: str, api_version: str) -> Object | None:
+def _carried(obj: Object, resource: Resource, include: str, api_version: str) -> Object | None:
     if include == "Metadata":
-        return {"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": obj["metadata"]}
-    return obj if include == "Object" else None
+        return {"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": internal_metadata(obj)}
+    if include == "None":
+        return None
+    stored = storage_of(resource)
+    same = "/" in resource.name or (stored.group, stored.version) == (resource.group, resource.version)
+    return obj if same else convert.convert(obj, resource)
+
+
+def internal_metadata(obj: Object) -> Object:
+    """Metadata without the annotations that are fields in Kubernetes' own, unversioned objects."""
+    metadata: Object = obj["metadata"]
+    annotations = metadata.get("annotations")
+    if not annotations or not annotations.keys() & _FIELDS:
+        return metadata
+    kept = {name: value for name, value in annotations.items() if name not in _FIELDS}
+    rest = {name: value for name, value in metadata.items() if name != "annotations"}
+    return {**rest, "annotations": kept} if kept else rest
 
 
 def columns(key: str) -> list[Object]:
