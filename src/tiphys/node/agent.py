@@ -18,7 +18,8 @@ from typing import Any
 
 from tiphys.aio import clock as clocks
 from tiphys.api import resources
-from tiphys.api.objects import uid_of
+from tiphys.api.errors import StatusError
+from tiphys.api.objects import is_deleting, uid_of
 from tiphys.client.client import Client
 from tiphys.client.events import Recorder
 from tiphys.client.informer import Informer
@@ -33,7 +34,7 @@ from tiphys.node.pod import spec
 from tiphys.node.pod.parts import Parts
 from tiphys.node.pod.phase import FINAL
 from tiphys.node.pod.state import PodState
-from tiphys.node.pod.worker import PodWorker
+from tiphys.node.pod.worker import SURPRISE_SECONDS, PodWorker
 from tiphys.node.recovery import Remains
 from tiphys.node.registration import Registration
 from tiphys.node.settings import NodeSettings
@@ -73,6 +74,8 @@ class NodeAgent:
         self._services = Informer(client, resources.get("", "v1", "services"))
         mine = f"spec.nodeName={settings.node_name}"
         self._pods = Informer(client, resources.get("", "v1", "pods"), field_selector=mine)
+        itself = f"metadata.name={settings.node_name}"
+        self._nodes = Informer(client, resources.get("", "v1", "nodes"), field_selector=itself)
         objects = Objects(client)
         self.parts = Parts(
             settings=settings,
@@ -104,7 +107,8 @@ class NodeAgent:
         self._remains = await recovery.survey(parts.runtime, parts.network)
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for part in (parts.statuses, parts.objects, parts.images, parts.logs, self._recorder, self._services):
+            informers = (self._services, self._nodes)
+            for part in (parts.statuses, parts.objects, parts.images, parts.logs, self._recorder, *informers):
                 group.create_task(part.run(), name=type(part).__name__.lower())
             await self._services.synced()
             group.create_task(self._pods.run(), name="pods of the node")
@@ -143,30 +147,41 @@ class NodeAgent:
         assert self._group is not None
         remains = self._remains.pop(uid_of(pod), None)
         state = recovery.state_of(pod, remains or Remains(), self._now())
-        if remains is None and not (pod.get("status") or {}).get("startTime") and state.ending is None:
-            self._admit(state)
+        is_new = remains is None and not (pod.get("status") or {}).get("startTime") and state.ending is None
         worker = self._workers[uid_of(pod)] = PodWorker(state, self.parts)
-        self._group.create_task(self._work(worker), name=f"pod {spec.described(pod)}")
+        self._group.create_task(self._work(worker, is_new=is_new), name=f"pod {spec.described(pod)}")
 
-    def _admit(self, state: PodState) -> None:
+    async def _work(self, worker: PodWorker, *, is_new: bool) -> None:
+        state = worker.state
+        if is_new and not is_deleting(state.pod):
+            await self._admit(state)
+        while not state.over:
+            try:
+                await worker.run()
+            except Exception:
+                # One pod's trouble must not end the agent, which is all pods'.
+                log.exception("the worker of pod %s failed, beginning anew", spec.described(state.pod))
+                await asyncio.sleep(SURPRISE_SECONDS)
+        del self._workers[uid_of(state.pod)]
+        if not (state.ending is not None and state.ending.gone):
+            self._done.add(uid_of(state.pod))
+
+    async def _admit(self, state: PodState) -> None:
         """A pod that is new here must fit."""
-        if state.pod["metadata"].get("deletionTimestamp"):
+        others = [w.state for w in self._workers.values() if w.state is not state and holds_resources(w.state)]
+        held = [other.pod for other in others]
+        node = self._nodes.get("", self.settings.node_name) or self._registration.node
+        state.refused = admission.refusal(state.pod, held, node, self.settings.allowed_unsafe_sysctls)
+        if state.refused is None:
             return
-        others = [worker.state.pod for worker in self._workers.values() if holds_resources(worker.state)]
-        state.refused = admission.refusal(
-            state.pod, others, self._registration.node, self.settings.allowed_unsafe_sysctls
-        )
+        # What we know of our node may be older than what the scheduler knew.
+        try:
+            node = await self._doors.client.get(self._nodes.resource, self.settings.node_name)
+        except (StatusError, OSError) as error:
+            log.info("the node could not be read again: %s", error)
+        state.refused = admission.refusal(state.pod, held, node, self.settings.allowed_unsafe_sysctls)
         if state.refused is not None:
             self._recorder.warning(state.pod, state.refused.reason, state.refused.message)
-
-    async def _work(self, worker: PodWorker) -> None:
-        uid = uid_of(worker.state.pod)
-        try:
-            await worker.run()
-        finally:
-            del self._workers[uid]
-        if not (worker.state.ending is not None and worker.state.ending.gone):
-            self._done.add(uid)
 
     async def _clear_orphans(self) -> None:
         """What is left over belongs to pods that were deleted while no agent ran."""

@@ -127,6 +127,9 @@ class PodWorker:
         """Runs that go on from before this agent: follow and probe them."""
         for container in spec.every_container(self.state.pod):
             known = self.state.container(container["name"])
+            for past in list(known.runs):
+                if past.state == "exited" and not past.stale and not past.message:
+                    known.update(past.id, message=starting.message_of(self.work, container["name"], past))
             run = known.runs[-1] if known.runs else None
             if run is None or run.state != "running" or run.stale:
                 continue
