@@ -51,9 +51,12 @@ def encoded(document: object, form: Format) -> Response:
 def of_record(call: Call, record: Record, form: Format, status: int = 200) -> Response:
     """One object from its bytes."""
     assert call.resource is not None
-    if form is PLAIN and _same_version(storage_of(call.resource), call.resource):
+    if form is PLAIN and record.revision and _same_version(storage_of(call.resource), call.resource):
         return Response(status, JSON_HEADERS, b"%b%b\n" % (record.head, record.tail))
-    return of_object(call, seen(record, call.resource, form), form, status)
+    obj = seen(record, call.resource, form)
+    if not record.revision:  # a dry run that would have created it
+        obj["metadata"].pop("resourceVersion", None)
+    return of_object(call, obj, form, status)
 
 
 def of_object(call: Call, obj: Object, form: Format, status: int = 200) -> Response:

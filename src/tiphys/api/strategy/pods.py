@@ -25,7 +25,8 @@ def create(pod: Object) -> None:
     spec = pod["spec"]
     status: Object = {"phase": "Pending", "qosClass": qos_class(pod)}
     if spec.get("schedulingGates"):
-        gated = {"type": "PodScheduled", "status": "False", "lastProbeTime": None, "lastTransitionTime": None}
+        gated = {"type": "PodScheduled", "status": "False", "lastProbeTime": None}
+        gated["lastTransitionTime"] = pod["metadata"].get("creationTimestamp")
         status["conditions"] = [gated | {"reason": "SchedulingGated", "message": GATED_MESSAGE}]
     pod["status"] = status
     if spec["terminationGracePeriodSeconds"] < 0:

@@ -32,14 +32,7 @@ async def create(parts: Parts, call: Call, route: Route, form: Format) -> Respon
     meta.check_namespace(resource, obj, route.namespace)
     body.own(call, None, obj, options)
     record = await create_object(parts, call, obj, options)
-    if options.dry_run:
-        return answers.of_object(call, _unversioned(answers.seen(record, resource, form)), form, 201)
     return answers.of_record(call, record, form, 201)
-
-
-def _unversioned(obj: Object) -> Object:
-    obj["metadata"].pop("resourceVersion", None)
-    return obj
 
 
 async def create_object(parts: Parts, call: Call, obj: Object, options: WriteOptions, *, key: str = "") -> Record:
