@@ -10,10 +10,12 @@ from tiphys.apiserver.authn.groups import MASTERS
 from tiphys.apiserver.authz.attributes import Access
 from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.call import Attributes, Object
+from tiphys.apiserver.reviews.authentication import user_info
 from tiphys.pki.requests import organizations_of
 
 GROUP = "certificates.k8s.io"
 REQUESTS = "certificatesigningrequests"
+_REQUESTER_FIELDS = ("username", "uid", "groups", "extra")
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 
 
@@ -41,6 +43,28 @@ def signing(authorizer: Authorizer) -> Plugin:
             raise forbidden(attributes, f'user not permitted to sign requests with signerName "{signer}"')
 
     return Plugin("CertificateSigning", on((UPDATE,), (GROUP, f"{REQUESTS}/status")), None, validate)
+
+
+def requester() -> Plugin:
+    """
+    Who asks for a certificate is who sent the request, whatever its body says; what is asked for never changes later.
+
+    Kubernetes does this where it stores the request, which knows no users here.
+    """
+
+    def mutate(attributes: Attributes) -> None:
+        new, old = attributes.object, attributes.old
+        if new is None:
+            return
+        if old is not None:
+            new["spec"] = old.get("spec") or {}
+            return
+        asked = {name: value for name, value in (new.get("spec") or {}).items() if name not in _REQUESTER_FIELDS}
+        new["spec"] = asked | user_info(attributes.user)
+        new["status"] = {}
+
+    kinds = [(GROUP, name) for name in (REQUESTS, f"{REQUESTS}/approval", f"{REQUESTS}/status")]
+    return Plugin("CertificateRequester", on((CREATE, UPDATE), *kinds), mutate)
 
 
 def subject_restriction() -> Plugin:

@@ -39,6 +39,7 @@ def chain(parts: Parts, authorizer: Authorizer) -> AdmissionChain:
             storage.in_use_protection(),
             storage.resize(cache),
             runtime_class.plugin(cache),
+            certificates.requester(),
             certificates.approval(authorizer),
             certificates.signing(authorizer),
             certificates.subject_restriction(),

@@ -138,7 +138,7 @@ def _path_value(spec: Mapping[str, Any]) -> Object:
 
 def _refuse(obj: Object, found: Sequence[FieldError], *, namespace: str = "") -> None:
     """422 for any field error; a review has no name and no other metadata."""
-    metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields" or len(found) == 0}
+    metadata = obj["metadata"]
     allowed = {"namespace"} if namespace else set()
     problems = list(found)
     if set(metadata) - allowed - {"managedFields", "creationTimestamp"}:

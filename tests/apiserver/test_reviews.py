@@ -1,0 +1,145 @@
+"""Creates that store nothing: who may what, who is that, a new token."""
+
+from __future__ import annotations
+
+import pytest
+
+from apiserver.security_builders import BOB, World, call, rule
+from tiphys.api.errors import StatusError
+from tiphys.apiserver.authn.accounts import AccountTokens
+from tiphys.apiserver.authn.authenticator import Authenticator
+from tiphys.apiserver.authz.authorizer import Authorizer
+from tiphys.apiserver.authz.rbac import Rbac
+from tiphys.apiserver.reviews import access, authentication, rules, token_request
+from tiphys.pki.tokens import TokenKeys, new_key
+
+NOW = 1_800_000_000.0
+ISSUER = "https://kubernetes.default.svc"
+
+
+class Reviewed:
+    def __init__(self):
+        self.world = World()
+        rbac = Rbac(self.world.cache)
+        self.tokens = AccountTokens(TokenKeys([new_key()]), self.world.cache, ISSUER, (ISSUER,))
+        authenticator = Authenticator(self.tokens, now=lambda: NOW)
+        self.reviews = {
+            **access.reviews(Authorizer(rbac)),
+            **rules.reviews(rbac),
+            **authentication.reviews(authenticator, lambda: NOW),
+            **token_request.reviews(self.tokens, self.world.cache, lambda: NOW),
+        }
+
+    async def ask(self, resource, spec=None, metadata=None, **fields):
+        review = next(review for (_, name), review in self.reviews.items() if name == resource)
+        return await review(call(namespace="shop", **fields), {"metadata": metadata or {}, "spec": spec or {}})
+
+    async def refused(self, *args, **fields):
+        with pytest.raises(StatusError) as caught:
+            await self.ask(*args, **fields)
+        return caught.value.status["message"]
+
+
+@pytest.fixture
+def reviewed():
+    found = Reviewed()
+    found.world.role("reader", rule("get", "pods"))
+    found.world.bind("reader", "bob", "shop")
+    return found
+
+
+def asks(verb, **more):
+    return {"resourceAttributes": {"verb": verb, "resource": "pods", "namespace": "shop", **more}}
+
+
+async def test_a_review_tells_why_something_is_allowed(reviewed):
+    status = (await reviewed.ask("subjectaccessreviews", {"user": "bob", **asks("get")}))["status"]
+    why = 'RBAC: allowed by RoleBinding "reader-bob/shop" of ClusterRole "reader" to User "bob"'
+    assert status == {"allowed": True, "reason": why}
+
+
+async def test_one_asks_about_oneself(reviewed):
+    assert (await reviewed.ask("selfsubjectaccessreviews", asks("get")))["status"]["allowed"]
+    assert (await reviewed.ask("selfsubjectaccessreviews", asks("delete")))["status"] == {"allowed": False}
+
+
+async def test_a_local_review_stays_in_its_namespace(reviewed):
+    elsewhere = {"user": "bob", **asks("get", namespace="other")}
+    assert "must match metadata.namespace" in await reviewed.refused("localsubjectaccessreviews", elsewhere)
+    assert (await reviewed.ask("localsubjectaccessreviews", {"user": "bob", **asks("get")}))["status"]["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ({"user": "x"}, "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes"),
+        ({**asks("get")}, 'spec.user: Invalid value: "": at least one of user or group must be specified'),
+        (
+            {"user": "x", **asks("get"), "nonResourceAttributes": {"path": "/", "verb": "get"}},
+            'spec.nonResourceAttributes: Invalid value: {"Path":"/","Verb":"get"}: cannot be specified in combination',
+        ),
+    ],
+)
+async def test_a_review_that_asks_wrongly_is_refused(reviewed, spec, text):
+    assert text in await reviewed.refused("subjectaccessreviews", spec)
+
+
+async def test_a_review_has_no_name(reviewed):
+    message = await reviewed.refused("selfsubjectaccessreviews", asks("get"), {"name": "x"})
+    assert message == '.authorization.k8s.io "" is invalid: metadata: Invalid value: {"name":"x"}: must be empty'
+
+
+async def test_rules_are_listed(reviewed):
+    status = (await reviewed.ask("selfsubjectrulesreviews", {"namespace": "shop"}))["status"]
+    assert status["resourceRules"] == [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]
+    assert await reviewed.refused("selfsubjectrulesreviews") == "no namespace on request"
+
+
+async def test_who_am_i(reviewed):
+    answered = await reviewed.ask("selfsubjectreviews", user=BOB)
+    assert answered["status"] == {"userInfo": {"username": "bob", "groups": ["system:authenticated"]}}
+
+
+async def test_a_token_is_made_and_reviewed(reviewed):
+    reviewed.world.account("robot")
+    made = await reviewed.ask("serviceaccounts/token", {"expirationSeconds": 1200}, name="robot")
+    assert made["status"]["expirationTimestamp"] == "2027-01-15T08:20:00Z"
+    reviewed_token = await reviewed.ask("tokenreviews", {"token": made["status"]["token"]})
+    assert reviewed_token["status"]["user"]["username"] == "system:serviceaccount:shop:robot"
+    assert reviewed_token["status"]["audiences"] == [ISSUER]
+
+
+async def test_a_bad_token_says_nothing_of_why(reviewed):
+    assert (await reviewed.ask("tokenreviews", {"token": "a.b.c"}))["status"]["error"] == "invalid bearer token"
+
+
+async def test_a_pods_token_tells_its_node(reviewed):
+    reviewed.world.account("robot")
+    reviewed.world.put("", "nodes", {"metadata": {"name": "n1"}})
+    reviewed.world.pod("web", "n1", serviceAccountName="robot")
+    spec = {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "web"}}
+    made = await reviewed.ask("serviceaccounts/token", spec, name="robot")
+    extra = (await reviewed.ask("tokenreviews", {"token": made["status"]["token"]}))["status"]["user"]["extra"]
+    assert extra["authentication.kubernetes.io/node-name"] == ["n1"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ({"expirationSeconds": 60}, "may not specify a duration less than 10 minutes"),
+        ({"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "ghost"}}, 'pods "ghost" not found'),
+        (
+            {"boundObjectRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}},
+            "cannot bind token to object of type apps/v1, Kind=Deployment",
+        ),
+        ({"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "other"}}, "different serviceaccount name"),
+        (
+            {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "other", "uid": "x"}},
+            "the UID in the bound object reference (x) does not match",
+        ),
+    ],
+)
+async def test_a_token_that_cannot_be_made_is_told(reviewed, spec, text):
+    reviewed.world.account("robot")
+    reviewed.world.pod("other", serviceAccountName="somebody")
+    assert text in await reviewed.refused("serviceaccounts/token", spec, name="robot")
