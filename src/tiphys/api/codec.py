@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from tiphys.api import json_reader, protobuf, yaml_reader
+from tiphys.api.golike import json_name
 from tiphys.api.strict import Repeated, repeated_keys
 
 JSON = "application/json"
@@ -156,24 +157,16 @@ def _checked_object(value: Any, body: bytes) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise _unreadable(f"json: cannot unmarshal {_json_name(value)} into Go value of type {_TYPE_META}", body)
+        raise _unreadable(f"json: cannot unmarshal {json_name(value)} into Go value of type {_TYPE_META}", body)
     for name in ("kind", "apiVersion"):
         said = value.get(name, "")
         for other in value:
             if len(other) == len(name) and other != name and other.lower() == name.lower():
                 said = value[name] = value[other]
         if said is not None and not isinstance(said, str):
-            what = _json_name(said)
+            what = json_name(said)
             raise _unreadable(f"json: cannot unmarshal {what} into Go struct field .{name} of type string", body)
     return value
-
-
-def _json_name(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int | float):
-        return "number"
-    return {str: "string", list: "array"}.get(type(value), "object")
 
 
 def _protobuf(body: bytes) -> dict[str, Any]:

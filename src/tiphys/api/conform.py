@@ -121,7 +121,7 @@ def _described(value: Any, *, literal: bool) -> str:
         return "bool"
     if isinstance(value, int | float):
         return f"number {value}" if literal else "number"
-    return {str: "string", list: "array", dict: "object"}.get(type(value), "object")
+    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
 
 
 def _compile(message: Message) -> Step:

@@ -1,9 +1,9 @@
 """
 JSON as Go's decoder reads it: the slow reader for bodies that orjson refuses or that need a second look.
 
-orjson is the reader of nearly all bodies. It stops where Go does not (nesting beyond 1024, bytes that are no UTF-8, lone
-surrogates), it forgets repeated keys, and its messages are its own. This reader has Go's limits (10,000 levels), keeps
-repeated keys (`strict.Repeated`) and complains in the words that Kubernetes' clients know. It keeps its own stack, so
+orjson is the reader of nearly all bodies. It stops where Go does not (nesting beyond 1024, bytes that are no UTF-8,
+lone surrogates), it forgets repeated keys, and its messages are its own. This reader has Go's limits (10,000 levels),
+keeps repeated keys (`strict.Repeated`) and complains in the words that Kubernetes' clients know. Its stack is its own, so
 nesting costs no recursion; bodies beyond `SLOW_BYTES_MAX` are not read by it, so that a hostile body costs
 milliseconds and not seconds.
 """
@@ -206,6 +206,7 @@ class Number(float):
     """A number as it was written: Go's errors show `1e3` and not 1000."""
 
     __slots__ = ("literal",)
+    literal: str
 
     def __new__(cls, literal: str) -> Number:
         made = super().__new__(cls, literal)

@@ -2,7 +2,7 @@
 Quantities: "500m", "1.5Gi", "2e3" as exact numbers, and back in Kubernetes' canonical form.
 
 A quantity keeps the family of its suffix (decimal, binary, exponent); the canonical form has no fraction, and the
-largest suffix with which that is possible. The grammar and the texts of errors are those of k8s.io/apimachinery's Quantity.
+largest suffix with which that is possible. Grammar and error texts are those of Kubernetes.
 """
 
 from __future__ import annotations

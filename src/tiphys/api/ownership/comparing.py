@@ -1,0 +1,154 @@
+"""Objects to sets of fields: what a value consists of, and what differs between two versions of an object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tiphys.api.ownership.sets import ITSELF, Fields
+from tiphys.api.ownership.types import LEAF, BadItem, Mode, Type, keyed, plan_of
+from tiphys.api.schema.types import Message
+
+_ABSENT: Any = object()
+
+
+def compare(old: Mapping[str, Any], new: Mapping[str, Any], message: Message) -> tuple[Fields, Fields]:
+    """(added or changed, removed) between two objects of a kind. A container that is new or gone counts itself."""
+    return _structs(old, new, message)
+
+
+def _structs(old: Mapping[str, Any], new: Mapping[str, Any], message: Message | None) -> tuple[Fields, Fields]:
+    plan = plan_of(message) if message is not None else {}
+    changed: Fields = {}
+    removed: Fields = {}
+    for name, value in new.items():
+        held = old.get(name, _ABSENT)
+        if held is value or held == value:
+            continue
+        known = plan.get(name)
+        element, of = known if known is not None else (f"f:{name}", LEAF)
+        _note(changed, removed, element, _values(held, value, of))
+    for name, value in old.items():
+        if name not in new:
+            known = plan.get(name)
+            element, of = known if known is not None else (f"f:{name}", LEAF)
+            removed[element] = whole(value, of)
+    return changed, removed
+
+
+Difference = tuple[Fields | None, Fields | None]
+
+
+def _note(changed: Fields, removed: Fields, element: str, difference: Difference) -> None:
+    if difference[0] is not None:
+        changed[element] = difference[0]
+    if difference[1] is not None:
+        removed[element] = difference[1]
+
+
+def _values(old: Any, new: Any, of: Type) -> Difference:
+    """The nodes of one element; None where there is nothing to tell."""
+    if old is _ABSENT:
+        return whole(new, of), None
+    mode = of.mode
+    if mode is Mode.LEAF or (not old and not new):
+        return {}, None
+    if mode is Mode.STRUCT:
+        changed, removed = _structs(old or {}, new or {}, of.message)
+    else:
+        try:
+            before, after = _items(old, of), _items(new, of)
+        except BadItem:
+            return {}, None
+        changed, removed = _collections(before, after, of.item)
+    return changed or None, removed or None
+
+
+def _items(value: Any, of: Type) -> dict[str, Any]:
+    if of.mode is Mode.MAP:
+        return {f"f:{name}": item for name, item in (value or {}).items()}
+    return keyed(value, of)
+
+
+def _collections(old: Mapping[str, Any], new: Mapping[str, Any], item: Type) -> tuple[Fields, Fields]:
+    changed: Fields = {}
+    removed: Fields = {}
+    for element, value in new.items():
+        held = old.get(element, _ABSENT)
+        if held is _ABSENT or held != value:
+            _note(changed, removed, element, _values(held, value, item))
+    for element, value in old.items():
+        if element not in new:
+            removed[element] = whole(value, item)
+    return changed, removed
+
+
+def whole(value: Any, of: Type) -> Fields:
+    """The node of a value that is new (or gone) with everything in it."""
+    mode = of.mode
+    if mode is Mode.LEAF or not value:
+        return {}
+    node: Fields = {ITSELF: {}}
+    if mode is Mode.STRUCT:
+        message = of.message
+        plan = plan_of(message) if message is not None else {}
+        for name, item in value.items():
+            known = plan.get(name)
+            if known is None:
+                node[f"f:{name}"] = {}
+            else:
+                node[known[0]] = whole(item, known[1])
+        return node
+    try:
+        found = _items(value, of)
+    except BadItem:
+        return {}
+    inner = of.item
+    for element, item in found.items():
+        node[element] = whole(item, inner)
+    return node
+
+
+# what an applied configuration says
+
+
+class Undeclared(ValueError):
+    """A field that the schema does not have, or an item without a key; `path` is where."""
+
+    def __init__(self, path: str, text: str) -> None:
+        super().__init__(f"{path}: {text}")
+
+
+def said_in(value: Mapping[str, Any], message: Message, path: str = "") -> Fields:
+    """
+    The fields that an applied configuration names. Unlike `whole`, a struct is no member itself unless it is empty: to
+    apply one field of it is not to own it. Items of lists and maps are members. Undeclared for what cannot be owned.
+    """
+    plan = plan_of(message)
+    node: Fields = {}
+    for name, item in value.items():
+        known = plan.get(name)
+        if known is None:
+            raise Undeclared(f"{path}.{name}", "field not declared in schema")
+        node[known[0]] = _said(item, known[1], f"{path}.{name}")
+    return node
+
+
+def _said(value: Any, of: Type, path: str) -> Fields:
+    if of.mode is Mode.LEAF or not value:
+        return {}
+    if of.mode is Mode.STRUCT:
+        message = of.message
+        if message is None or not isinstance(value, dict):
+            raise Undeclared(path, f"expected map, got {value!r}")
+        return said_in(value, message, path)
+    try:
+        found = _items(value, of) if of.mode is Mode.MAP else keyed(value, of, unique=True)
+    except BadItem as error:
+        raise Undeclared(path, str(error)) from None
+    inner = of.item
+    node: Fields = {}
+    for element, item in found.items():
+        below = _said(item, inner, path)
+        node[element] = {ITSELF: {}, **below} if below else {}
+    return node

@@ -1,0 +1,138 @@
+"""
+How the value of a field is owned: as a whole, field by field, item by item. Compiled from the schema, once a message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import orjson
+
+from tiphys.api.schema.types import Field, Kind, Message, Shape
+
+Object = dict[str, Any]
+
+
+class Mode(Enum):
+    """LEAF: owned as a whole. STRUCT: by its fields. MAP: by its keys. KEYED: a list by key fields. SET: by values."""
+
+    LEAF = 0
+    STRUCT = 1
+    MAP = 2
+    KEYED = 3
+    SET = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """`field` has the message of a struct, or of the items of a map or list."""
+
+    mode: Mode
+    field: Field | None = None
+
+    @property
+    def message(self) -> Message | None:
+        return self.field.message if self.field is not None else None
+
+    @property
+    def item(self) -> Type:
+        """The type of each item of a map or list."""
+        message = self.message
+        return Type(Mode.STRUCT, self.field) if message is not None and not message.is_atomic else LEAF
+
+
+class BadItem(ValueError):
+    """A list item that cannot be told from others: it has no key, or the key of another item."""
+
+
+LEAF = Type(Mode.LEAF)
+
+Plan = dict[str, tuple[str, Type]]
+
+
+def plan_of(message: Message) -> Plan:
+    """JSON name → (path element, type)."""
+    plan = message.plans.get("ownership")
+    if plan is None:
+        plan = {name: (f"f:{name}", _type_of(field)) for name, field in message.fields.items()}
+        message.plans["ownership"] = plan
+    assert isinstance(plan, dict)
+    return plan
+
+
+def _type_of(field: Field) -> Type:
+    if field.shape is Shape.LIST:
+        mode = {"map": Mode.KEYED, "set": Mode.SET}.get(field.list_type, Mode.LEAF)
+        return Type(mode, field)
+    if field.is_atomic:
+        return LEAF
+    if field.shape is Shape.MAP:
+        return Type(Mode.MAP, field)
+    if field.kind is Kind.MESSAGE and field.message is not None and not field.message.is_atomic:
+        return Type(Mode.STRUCT, field)
+    return LEAF
+
+
+def keyed(items: Any, of: Type, *, unique: bool = False) -> dict[str, Any]:
+    """The items of a list by their path elements, in order. BadItem for one without a key."""
+    if of.mode is Mode.SET:
+        named = [(f"v:{orjson.dumps(item).decode()}", item) for item in items or ()]
+    else:
+        assert of.field is not None
+        named = [(element_of(item, of.field), item) for item in items or ()]
+    found = dict(named)
+    if unique and len(found) != len(named):
+        seen: set[str] = set()
+        twice = next(name for name, _ in named if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise BadItem(f"duplicate entries for key {_shown(twice)}")
+    return found
+
+
+def element_of(item: Any, field: Field) -> str:
+    """`k:{"containerPort":80,"protocol":"TCP"}`"""
+    keys = field.keys
+    if len(keys) == 1 and isinstance(item, dict) and type(item.get(keys[0])) is str:
+        return f"k:{orjson.dumps({keys[0]: item[keys[0]]}).decode()}"
+    if not isinstance(item, dict):
+        raise BadItem("associative list with keys may not have non-map elements")
+    values = {key: _key_value(item, key, field) for key in sorted(keys)}
+    return f"k:{orjson.dumps({key: value for key, value in values.items() if value is not None}).decode()}"
+
+
+def _key_value(item: Object, key: str, field: Field) -> Any:
+    """The value of a key field: as said, or its default; None where one of several keys may be left out."""
+    value = item.get(key)
+    if value is not None:
+        return value
+    inner = field.message.fields.get(key) if field.message is not None else None
+    if inner is not None and inner.default:
+        return inner.default
+    if len(field.keys) > 1 and inner is not None and inner.presence == "z":
+        return None
+    why = f'has an element that omits key field "{key}" (and doesn\'t have default value)'
+    raise BadItem(f"associative list with keys {why}")
+
+
+def _shown(element: str) -> str:
+    kind, _, rest = element.partition(":")
+    if kind == "v":
+        return f"[{rest}]"
+    keys = orjson.loads(rest)
+    return f"[{','.join(f'{name}={orjson.dumps(value).decode()}' for name, value in sorted(keys.items()))}]"
+
+
+def zero_of(message: Message) -> Object:
+    """A new object of a kind before anybody has written to it: the structs that Go always shows."""
+    held = message.plans.get("ownership zero")
+    if held is None:
+        zero: Object = {}
+        message.plans["ownership zero"] = zero
+        for name, field in message.fields.items():
+            if field.presence == "r":
+                single = field.kind is Kind.MESSAGE and field.shape is Shape.ONE and field.message is not None
+                zero[name] = zero_of(field.message) if single and field.message is not None else None
+        return zero
+    assert isinstance(held, dict)
+    return held
