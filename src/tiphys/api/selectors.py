@@ -199,7 +199,7 @@ def _is_word(token: str) -> bool:
 def _check_key(key: str) -> None:
     problems = names.qualified_name(key)
     if problems:
-        raise SelectorError(f"key: Invalid value: {orjson.dumps(key).decode()}: {'; '.join(problems)}")
+        raise SelectorError(f"<nil>: Invalid value: {orjson.dumps(key).decode()}: {'; '.join(problems)}")
 
 
 def _check_value(key: str, index: int, value: str) -> None:
