@@ -1,0 +1,48 @@
+"""The command line: what is asked for is imported, and failures are one line."""
+
+import sys
+
+import pytest
+
+from tiphys import __version__
+from tiphys.cli import main, options
+from tiphys.cluster.settings import DATA_DIR
+
+
+def parsed(*arguments):
+    return options.settings(main.parser(arguments[0]).parse_args(arguments))
+
+
+def test_the_version_names_the_api_that_is_spoken(capsys):
+    assert main.main(["version"]) == 0
+    assert capsys.readouterr().out == f"tiphys {__version__} (Kubernetes API v1.36)\n"
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit):
+        main.main(["--help"])
+    told = capsys.readouterr().out
+    assert all(name in told for name in main.COMMANDS)
+
+
+def test_only_the_command_that_is_asked_for_is_imported():
+    sys.modules.pop("tiphys.cli.serve", None)
+    main.parser("version")
+    assert "tiphys.cli.serve" not in sys.modules
+
+
+def test_a_usage_error_is_one_line(capsys, tmp_path):
+    arguments = ["serve", "--no-node", "--memory", "--token-file", str(tmp_path / "none")]
+    assert main.main(arguments) == 1
+    assert capsys.readouterr().err == f"tiphys serve: the token file {tmp_path / 'none'} does not exist\n"
+
+
+def test_another_data_directory_gets_names_of_its_own(tmp_path):
+    mine = parsed("serve", "--data-dir", str(tmp_path / "mine"))
+    assert mine.data_dir == tmp_path / "mine" != DATA_DIR
+    assert mine.nft_table == mine.cgroup == "tiphys-mine"
+
+
+def test_a_mirror_needs_both_ends():
+    with pytest.raises(main.UsageError, match="REGISTRY=HOST"):
+        parsed("serve", "--registry-mirror", "docker.io")
