@@ -10,6 +10,7 @@ Rejected: `logging` with a RotatingFileHandler. It formats and writes in the cal
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import os
@@ -25,7 +26,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
-from tiphys.api.objects import micro_timestamp
+from tiphys.api.objects import timestamp
 from tiphys.api.resources import Resource
 from tiphys.apiserver.call import Call
 from tiphys.wire.messages import Identity
@@ -161,7 +162,20 @@ def _rotate(path: Path, files_max: int) -> None:
         path.unlink()
 
 
-_ids = (uuid.UUID(int=(base + number) % 2**128) for base in (uuid.uuid4().int,) for number in itertools.count())
+# Random once for the process, then counted: making a random UUID for each line would cost more than the line.
+_ID_PREFIX = str(uuid.uuid4())[:24]
+_numbers = itertools.count()
+
+
+@functools.lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    """A whole second as every line in it shows it."""
+    return timestamp(seconds)[:-1]
+
+
+def _moment(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1e6):06d}Z"
 
 
 def entry_of(call: Call, status: int, seconds: float, now: float) -> Entry:
@@ -179,7 +193,7 @@ def event(entry: Entry) -> dict[str, Any]:
         "kind": "Event",
         "apiVersion": "audit.k8s.io/v1",
         "level": "Metadata",
-        "auditID": str(next(_ids)),
+        "auditID": f"{_ID_PREFIX}{next(_numbers):012x}",
         "stage": "ResponseStarted" if entry.verb == "watch" else "ResponseComplete",
         "requestURI": _uri(entry.target),
         "verb": entry.verb,
@@ -192,8 +206,8 @@ def event(entry: Entry) -> dict[str, Any]:
     if entry.resource is not None:
         told["objectRef"] = _object_reference(entry, entry.resource)
     told["responseStatus"] = {"metadata": {}, "code": entry.status}
-    told["requestReceivedTimestamp"] = micro_timestamp(entry.now - entry.seconds)
-    told["stageTimestamp"] = micro_timestamp(entry.now)
+    told["requestReceivedTimestamp"] = _moment(entry.now - entry.seconds)
+    told["stageTimestamp"] = _moment(entry.now)
     return told
 
 
