@@ -24,6 +24,7 @@ FILES: tuple[str, ...] = (
     "networking",
     "nodes",
     "persistent_volumes",
+    "pods",
     "rbac",
     "services",
     "storage",
