@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from tiphys.api import pods
+from tiphys.api import pods, quantity
 from tiphys.node.machine import memory_info
 from tiphys.node.pod.facts import Ending
 from tiphys.node.pod.parts import Parts
 from tiphys.node.pod.worker import PodWorker
 from tiphys.node.registration import Pressure
+from tiphys.node.volumes.empty_dir import size_bytes
 from tiphys.runtime.door import RuntimeFailure
 
 Pod = Mapping[str, Any]
@@ -32,6 +33,8 @@ DISK_AVAILABLE_SHARE_MIN = 0.10
 INODES_AVAILABLE_SHARE_MIN = 0.05
 PIDS_AVAILABLE_SHARE_MIN = 0.02
 DISK_LOOK_SECONDS = 60.0
+# Where a pod limits an emptyDir on disk, its size is looked at this often: no event tells of it.
+LIMIT_LOOK_SECONDS = 10.0
 # While there is pressure: how often to look whether it is over, and how long a condition stays to avoid flapping.
 PRESSURE_LOOK_SECONDS = 2.0
 PRESSURE_HOLD_SECONDS = 30.0
@@ -101,8 +104,10 @@ class Watcher:
                 self._report(pressure)
                 if pressure.memory:
                     await self._relieve()
+                limited = await self._keep_limits()
                 stalled.clear()
-                await self._sleep(stalled, PRESSURE_LOOK_SECONDS if pressure != Pressure() else DISK_LOOK_SECONDS)
+                calm = LIMIT_LOOK_SECONDS if limited else DISK_LOOK_SECONDS
+                await self._sleep(stalled, PRESSURE_LOOK_SECONDS if pressure != Pressure() else calm)
         finally:
             if trigger is not None and poll is not None:
                 loop.remove_reader(poll.fileno())
@@ -120,7 +125,27 @@ class Watcher:
         now = self._node.parts.now()
         if memory_info()["MemAvailable"] < MEMORY_AVAILABLE_MIN:
             self._memory_until = now + PRESSURE_HOLD_SECONDS
-        return Pressure(memory=now < self._memory_until, disk=is_disk_short(self._node.parts.settings.data_dir))
+        disk = is_disk_short(self._node.parts.settings.data_dir)
+        return Pressure(memory=now < self._memory_until, disk=disk, pids=are_pids_short())
+
+    async def _keep_limits(self) -> bool:
+        """Evict pods whose emptyDir has outgrown its limit; whether any pod has such a limit."""
+        limited = False
+        for worker in self._node.workers:
+            state = worker.state
+            limits = limits_of(state.pod)
+            if not limits or state.ending is not None or not state.volumes.done:
+                continue
+            limited = True
+            text = await asyncio.to_thread(outgrown, limits, dict(state.mounts))
+            if text:
+                self._evict(worker, text)
+        return limited
+
+    def _evict(self, worker: PodWorker, text: str) -> None:
+        log.warning("evicting pod %s: %s", worker.state.pod["metadata"]["name"], text)
+        worker.work.warning("Evicted", text)
+        worker.end(Ending(self._node.parts.now() + EVICTION_GRACE_SECONDS, "Evicted", text))
 
     async def _relieve(self) -> None:
         """One pod gives way; whether that was enough is seen at the next look."""
@@ -132,9 +157,7 @@ class Watcher:
             return
         worker = next(w for w in self._node.workers if w.state.pod is chosen.pod)
         text = message("memory", f"{MEMORY_AVAILABLE_MIN // 1024 // 1024}Mi", f"{available // 1024}Ki")
-        log.warning("evicting pod %s: %s", chosen.pod["metadata"]["name"], text)
-        worker.work.warning("Evicted", text)
-        worker.end(Ending(self._node.parts.now() + EVICTION_GRACE_SECONDS, "Evicted", text))
+        self._evict(worker, text)
 
     async def _candidate(self, worker: PodWorker) -> Candidate | None:
         state = worker.state
@@ -159,6 +182,30 @@ def _drain(poll: select.epoll, stalled: asyncio.Event) -> None:
 def is_critical(pod: Pod) -> bool:
     """Without these the node itself would not work."""
     return _priority(pod) >= 2_000_000_000
+
+
+def limits_of(pod: Pod) -> dict[str, str]:
+    """The emptyDir volumes on disk that have a limit; those in memory are kept by their tmpfs."""
+    found = {}
+    for volume in pod["spec"].get("volumes") or ():
+        source = volume.get("emptyDir") or {}
+        if source.get("sizeLimit") and not source.get("medium"):
+            found[volume["name"]] = str(source["sizeLimit"])
+    return found
+
+
+def outgrown(limits: Mapping[str, str], paths: Mapping[str, str]) -> str:
+    """The text of the eviction; "" while every volume keeps its limit."""
+    for name, limit in limits.items():
+        if name in paths and size_bytes(paths[name]) > quantity.value(limit) > 0:
+            return f'Usage of EmptyDir volume "{name}" exceeds the limit "{limit}". '
+    return ""
+
+
+def are_pids_short() -> bool:
+    tasks = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[2])
+    limit = int(Path("/proc/sys/kernel/pid_max").read_text())
+    return limit - tasks < limit * PIDS_AVAILABLE_SHARE_MIN
 
 
 def is_disk_short(path: Path) -> bool:

@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 JSON = (("Content-Type", "application/json"),)
 METRICS = (("Content-Type", "text/plain; version=0.0.4; charset=utf-8"),)
+# Their failures come as plain text.
+UPGRADES = frozenset(("exec", "attach", "portForward"))
+STREAMS = metrics.counter("tiphys_node_streams_total", "Streams that clients have opened, by kind.", ("kind",))
 Route = Callable[[Request, list[str], Query], Awaitable[Response]]
 
 
@@ -82,7 +85,7 @@ class NodeHandler:
         try:
             return await route(request, words, parse_qs(query, keep_blank_values=True, max_num_fields=2000))
         except StatusError as error:
-            if "upgrade" in request.headers:
+            if first in UPGRADES:
                 return Response(error.code, TEXT, f"{error}\n".encode())
             return Response(error.code, JSON, orjson.dumps(error.status))
         except ValueError:
@@ -156,7 +159,7 @@ class NodeHandler:
                 opened = await streams.open_spdy(raw, version, wanted, limits.streams_seconds)
                 await Conversation(opened, limits, attached=attached).run(begin)
 
-        return Response(101, headers, takeover=self._counted(talk))
+        return Response(101, headers, takeover=self._counted("attach" if attached else "exec", talk))
 
     async def _port_forward(self, request: Request, words: list[str], query: Query) -> Response:
         namespace, pod = words
@@ -172,7 +175,7 @@ class NodeHandler:
         if not websocket.is_offered(request.headers):
             _check_spdy(request)
             _, headers = streams.agree_on_spdy(request, {port_forward.SPDY: True})
-            return Response(101, headers, takeover=self._counted(lambda raw: forward().over_spdy(raw)))
+            return Response(101, headers, takeover=self._counted("port-forward", lambda raw: forward().over_spdy(raw)))
         try:
             chosen, headers = websocket.accept(request.headers, (port_forward.TUNNEL, *port_forward.CHANNEL_FORMS))
         except websocket.HandshakeRefused as refused:
@@ -184,14 +187,15 @@ class NodeHandler:
         else:
             coded = port_forward.CHANNEL_FORMS[chosen]
             talk = lambda raw: forward().over_channels(raw, ports, base64_text=coded)  # noqa: E731
-        return Response(101, headers, takeover=self._counted(talk))
+        return Response(101, headers, takeover=self._counted("port-forward", talk))
 
-    def _counted(self, talk: Takeover) -> Takeover:
+    def _counted(self, kind: str, talk: Takeover) -> Takeover:
         """At most so many streams at a time; a client that is gone is no error."""
         if self._sessions >= self._limits.sessions_max:
             raise errors.too_many_requests(f"this node serves {self._sessions} streams already", 5)
 
         async def counted(raw: Stream) -> None:
+            STREAMS.labels(kind).inc()
             self._sessions += 1
             try:
                 await talk(raw)
