@@ -1,6 +1,7 @@
 """A node handler behind a tiny API server, programs of this machine as its containers, and clients of both kinds."""
 
 import asyncio
+import os
 import signal
 from urllib.parse import parse_qs, urlencode
 
@@ -71,14 +72,26 @@ class LocalProcess:
         self.sizes.append((columns, rows))
 
     async def wait(self):
-        code = await self.program.wait()
+        # asyncio's own wait is for the end of the pipes too, which a child may hold open.
+        while self.program.returncode is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        code = self.program.returncode
         return code if code >= 0 else 128 - code
 
     async def kill(self):
         self.killed = True
         if self.program.returncode is None:
             self.program.send_signal(signal.SIGKILL)
-        await self.program.wait()
+        await self.wait()
+
+    async def clean_up(self):
+        """With all its children."""
+        try:
+            os.killpg(self.program.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        await self.wait()
+        self.program._transport.close()
 
 
 class LocalRuntime:
@@ -90,7 +103,9 @@ class LocalRuntime:
     async def execute(self, container, command, *, tty=False, stdin=False):
         pipe = asyncio.subprocess.PIPE
         source = pipe if stdin else asyncio.subprocess.DEVNULL
-        program = await asyncio.create_subprocess_exec(*command, stdin=source, stdout=pipe, stderr=pipe)
+        program = await asyncio.create_subprocess_exec(
+            *command, stdin=source, stdout=pipe, stderr=pipe, start_new_session=True
+        )
         self.processes.append(LocalProcess(program, stdin=stdin))
         self.started.set()
         return self.processes[-1]
@@ -189,8 +204,7 @@ async def node(runtime, here):
     yield server
     await server.close()
     for process in runtime.processes:
-        if process.program.returncode is None:
-            await process.kill()
+        await process.clean_up()
 
 
 @pytest.fixture
