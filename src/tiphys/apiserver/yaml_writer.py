@@ -24,7 +24,7 @@ def to_yaml(document: object) -> bytes:
 def _dumper() -> Any:
     """The C emitter where there is one, with our choice of quotes."""
     base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    dumper = type("Dumper", (base,), {"ignore_aliases": lambda self, data: True})
+    dumper: Any = type("Dumper", (base,), {"ignore_aliases": lambda self, data: True})
     dumper.add_representer(str, _text)
     return dumper
 

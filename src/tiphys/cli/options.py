@@ -33,12 +33,12 @@ def add_network(sub: argparse.ArgumentParser) -> None:
 
 
 def run_dir_of(data_dir: Path) -> Path:
-    """The default cluster uses /run/tiphys; another data directory gets a run directory of its own."""
-    return (
-        RUN_DIR
-        if data_dir == DATA_DIR
-        else Path("/run") / f"tiphys-{data_dir.resolve().as_posix().strip('/').replace('/', '-')}"
-    )
+    """The default cluster uses /run/tiphys; another one a directory of its own, which without root is not in /run."""
+    if data_dir == DATA_DIR:
+        return RUN_DIR
+    if os.geteuid() != 0:
+        return data_dir / "run"
+    return Path("/run") / f"tiphys-{data_dir.resolve().as_posix().strip('/').replace('/', '-')}"
 
 
 def settings(options: argparse.Namespace) -> Settings:

@@ -35,7 +35,8 @@ def run(options: argparse.Namespace) -> int:
     if options.memory and options.data_dir == DATA_DIR:
         with tempfile.TemporaryDirectory(prefix="tiphys-") as directory:
             options.data_dir = Path(directory)
-            return _serve(_settings(options), options)
+            settings = dataclasses.replace(_settings(options), run_dir=Path(directory) / "run")
+            return _serve(settings, options)
     return _serve(_settings(options), options)
 
 
