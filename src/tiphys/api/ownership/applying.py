@@ -77,7 +77,7 @@ def _tracked(live: Mapping[str, Any] | None, message: Message, writer: Writer) -
     """The managers of the live object; one that stands for all who wrote unseen."""
     if live is None:
         return []
-    managers = read(live["metadata"].get("managedFields")) or []
+    managers = read(live["metadata"].get("managedFields"), stored=True) or []
     if managers:
         return managers
     fields = owned(compare(zero_of(message), untracked(live), message)[0], writer)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
+from tiphys.api.golike import printed
 from tiphys.api.ownership.sets import ITSELF, Fields
 from tiphys.api.ownership.types import LEAF, BadItem, Mode, Type, keyed, plan_of
-from tiphys.api.schema.types import Message
+from tiphys.api.schema.types import Kind, Message, Shape
 
 _ABSENT: Any = object()
 
@@ -135,13 +138,12 @@ def said_in(value: Mapping[str, Any], message: Message, path: str = "") -> Field
 
 
 def _said(value: Any, of: Type, path: str) -> Fields:
+    _check_type(value, of, path)
     if of.mode is Mode.LEAF or not value:
         return {}
     if of.mode is Mode.STRUCT:
-        message = of.message
-        if message is None or not isinstance(value, dict):
-            raise Undeclared(path, f"expected map, got {value!r}")
-        return said_in(value, message, path)
+        assert of.message is not None
+        return said_in(value, of.message, path)
     try:
         found = _items(value, of) if of.mode is Mode.MAP else keyed(value, of, unique=True)
     except BadItem as error:
@@ -152,3 +154,36 @@ def _said(value: Any, of: Type, path: str) -> Fields:
         below = _said(item, inner, path)
         node[element] = {ITSELF: {}, **below} if below else {}
     return node
+
+
+_SCALARS: Mapping[Kind, tuple[type, str]] = {
+    Kind.STRING: (str, "string"),
+    Kind.BYTES: (str, "string"),
+    Kind.BOOL: (bool, "boolean"),
+    Kind.INT32: (int, "numeric (int or float)"),
+    Kind.INT64: (int, "numeric (int or float)"),
+}
+
+
+def _check_type(value: Any, of: Type, path: str) -> None:
+    """What is applied must have the type that the schema says; null is any."""
+    if value is None or of.field is None:
+        return
+    if of.mode in (Mode.STRUCT, Mode.MAP):
+        wanted: type = dict
+        name = "map"
+    elif of.mode in (Mode.KEYED, Mode.SET):
+        wanted, name = list, "list"
+    elif of.field.kind in _SCALARS and (of.field.shape is Shape.ONE or not isinstance(value, list | dict)):
+        wanted, name = _SCALARS[of.field.kind]
+    else:
+        return
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        raise Undeclared(path, f"expected {name}, got &value.valueUnstructured{{Value:{_go(value)}}}")
+
+
+def _go(value: Any) -> str:
+    """A scalar as Go's %#v shows it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return orjson.dumps(value).decode() if isinstance(value, str | int | float) else printed(value)

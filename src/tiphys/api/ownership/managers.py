@@ -46,13 +46,15 @@ class Manager:
         return text
 
 
-def read(entries: Iterable[Mapping[str, Any]] | None) -> list[Manager] | None:
-    """The managers, or None if any entry is invalid."""
+def read(entries: Iterable[Mapping[str, Any]] | None, *, stored: bool = False) -> list[Manager] | None:
+    """The managers, or None if any entry is invalid. Entries that are `stored` were checked when they were written."""
     found = []
     for entry in entries or ():
         fields = entry.get("fieldsV1")
         fields = {} if fields is None else fields
-        valid = entry.get("operation") in (APPLY, UPDATE) and entry.get("apiVersion") and sets.is_valid(fields)
+        valid = (
+            entry.get("operation") in (APPLY, UPDATE) and entry.get("apiVersion") and (stored or sets.is_valid(fields))
+        )
         if not valid or entry.get("fieldsType") != "FieldsV1":
             return None
         names = entry.get("manager", ""), entry["operation"], entry["apiVersion"]

@@ -68,7 +68,7 @@ def untracked(obj: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _held(old: Mapping[str, Any] | None, new: Mapping[str, Any], writer: Writer) -> list[Manager]:
     """The managers before this write: as the client left them, or as they were."""
-    live = read(old["metadata"].get("managedFields")) or [] if old is not None else []
+    live = read(old["metadata"].get("managedFields"), stored=True) or [] if old is not None else []
     said = new["metadata"].get("managedFields")
     if writer.subresource or said is None:
         return live

@@ -40,7 +40,9 @@ class Type:
     def item(self) -> Type:
         """The type of each item of a map or list."""
         message = self.message
-        return Type(Mode.STRUCT, self.field) if message is not None and not message.is_atomic else LEAF
+        if message is not None and not message.is_atomic:
+            return Type(Mode.STRUCT, self.field)
+        return Type(Mode.LEAF, self.field)
 
 
 class BadItem(ValueError):
@@ -67,12 +69,12 @@ def _type_of(field: Field) -> Type:
         mode = {"map": Mode.KEYED, "set": Mode.SET}.get(field.list_type, Mode.LEAF)
         return Type(mode, field)
     if field.is_atomic:
-        return LEAF
+        return Type(Mode.LEAF, field)
     if field.shape is Shape.MAP:
         return Type(Mode.MAP, field)
     if field.kind is Kind.MESSAGE and field.message is not None and not field.message.is_atomic:
         return Type(Mode.STRUCT, field)
-    return LEAF
+    return Type(Mode.LEAF, field)
 
 
 def keyed(items: Any, of: Type, *, unique: bool = False) -> dict[str, Any]:

@@ -8,12 +8,13 @@ and the typing `api/conform`.
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 
 from tiphys.api import codec, conform, defaults, errors, ownership, resources, schema
+from tiphys.api.objects import timestamp
 from tiphys.api.resources import Resource
 from tiphys.apiserver.answers import internal_name
 from tiphys.apiserver.call import Call, Object
@@ -173,15 +174,27 @@ def manager_of(call: Call, options: WriteOptions) -> str:
     return agent.partition("/")[0][:128] or MANAGER_DEFAULT
 
 
+def writer_of(call: Call, resource: Resource, options: WriteOptions) -> ownership.Writer:
+    """Who writes what through the path of a call."""
+    name, _, subresource = resource.name.partition("/")
+    return ownership.Writer(
+        manager_of(call, options),
+        resource.api_version,
+        timestamp(time.time()),
+        subresource,
+        ownership.reset_fields(resource.group, name, subresource),
+    )
+
+
 def own(call: Call, old: Object | None, new: Object, options: WriteOptions) -> None:
     """Record in `new` that its writer owns what differs from `old`."""
-    raise NotImplementedError
+    assert call.resource is not None
+    ownership.record_update(old, new, message_of(call.resource), writer_of(call, call.resource, options))
 
 
-def unused() -> Any:
-    return ownership
-
-
-def own_scale(call: Call, old: Object, new: Object, options: WriteOptions, applied: Object) -> None:
-    """The same for a change of replicas through the scale subresource."""
-    raise NotImplementedError
+def own_scale(call: Call, old: Object, new: Object, options: WriteOptions) -> None:
+    """The same for a change of replicas: `old` and `new` are the workload, the call is on its scale subresource."""
+    assert call.resource is not None
+    resource = call.resource
+    parent = resources.get(resource.group, resource.version, resource.name.partition("/")[0])
+    ownership.record_update(old, new, message_of(parent), writer_of(call, resource, options))

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from tiphys.api import codec, conform, errors
+from tiphys.api import codec, conform, errors, ownership
 from tiphys.api.golike import json_name, printed
 from tiphys.api.patch import json_patch, merge_patch, strategic
 from tiphys.api.resources import Resource
@@ -137,7 +137,42 @@ class Patcher:
         return parsed
 
     def _apply(self, old: Object) -> Object:
-        raise NotImplementedError
+        config = self._configuration()
+        message = body.message_of(self.resource)
+        writer = body.writer_of(self._call, self.resource, self._options)
+        try:
+            merged = ownership.apply(old or None, config, message, writer, force=bool(self._options.force))
+        except ownership.ApplyError as error:
+            raise errors.failure(500, "", f"failed to create typed patch object ({_named(config)}): {error}") from None
+        except ownership.ApplyConflict as conflict:
+            raise _apply_conflict(conflict) from None
+        try:
+            conformed = conform.conform(merged, message)
+        except conform.ConformError as error:
+            raise errors.failure(500, "", f"failed to convert new object ({_named(config)}): {error}") from None
+        return body.finished(self.resource, conformed.object)
+
+    def _configuration(self) -> Object:
+        """The applied configuration, of the version of the path; repeated keys are told, or refused."""
+        try:
+            parsed = codec.parse_yaml(self._call.request.body)
+        except codec.CodecError as error:
+            raise errors.bad_request(f"error decoding YAML: {error.reason}") from None
+        config = parsed.object if parsed.object is not None else {}
+        if not isinstance(config, dict):
+            why = f"json: cannot unmarshal {json_name(config)} into Go value of type map[string]interface {{}}"
+            raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: {why}")
+        said, expected = config.get("apiVersion") or "", body.body_version(self.resource)
+        if said != expected:
+            text = "Incorrect version specified in apply patch. Specified patch version"
+            raise errors.bad_request(f"{text}: {said}, expected: {expected}")
+        if (config.get("metadata") or {}).get("managedFields") is not None:
+            raise errors.bad_request("metadata.managedFields must be nil")
+        if parsed.duplicates and self._options.field_validation == "Strict":
+            raise errors.bad_request(f"error strict decoding YAML: {codec.strict_yaml(parsed.duplicates)}")
+        if parsed.duplicates and self._options.field_validation == "Warn":
+            self._call.warnings.append(codec.strict_yaml(parsed.duplicates))
+        return config
 
     def _typed(self, patched: Object, duplicates: Sequence[str], *, shown_as: Callable[[], str]) -> Object:
         """The patched document as the schema has it; 422 with the document itself if it does not fit."""
@@ -173,6 +208,23 @@ def _operations(sent: bytes) -> tuple[list[Any], list[str]]:
                 strict[f'json patch unknown field "[{index}].{name}"'] = None
             seen.add(name)
     return operations, list(strict)
+
+
+def _named(config: Object) -> str:
+    """`namespace/name; group/version, Kind=Kind`, as the configuration itself says it."""
+    metadata = config.get("metadata") or {}
+    group, _, version = str(config.get("apiVersion") or "").rpartition("/")
+    return (
+        f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {group}/{version}, Kind={config.get('kind', '')}"
+    )
+
+
+def _apply_conflict(conflict: ownership.ApplyConflict) -> errors.StatusError:
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path}
+        for manager, path in conflict.conflicts
+    ]
+    return errors.failure(409, "Conflict", str(conflict), details={"causes": causes})
 
 
 def _unfit(shown: str, why: str) -> errors.StatusError:

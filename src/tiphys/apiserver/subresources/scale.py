@@ -78,7 +78,7 @@ async def _change(
         new["spec"]["replicas"] = scale["spec"].get("replicas", 0) if scale.get("spec") else 0
         for name in ("uid", "resourceVersion"):
             new["metadata"][name] = scale["metadata"].get(name, "")
-        body.own_scale(call, old, new, options, applied=scale)
+        body.own_scale(call, old, new, options)
         return new
 
     as_parent = dataclasses.replace(call, resource=parent, subresource="")
