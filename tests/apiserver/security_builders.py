@@ -27,6 +27,9 @@ class World:
         self._revision = 0
         self._stored: dict[str, Entry] = {}
 
+    async def fresh(self) -> None:
+        """Whatever is put is there at once."""
+
     def put(self, group: str, name: str, obj: dict[str, Any]) -> dict[str, Any]:
         resource = next(r for r in resources.builtin() if (r.group, r.name) == (group, name) and r.preferred)
         metadata = {"uid": f"uid-{obj['metadata']['name']}".ljust(36, "0")[:36], **obj["metadata"]}

@@ -51,7 +51,7 @@ async def test_only_plugins_that_are_concerned_are_asked():
     asked = []
     pods = Plugin("a", on(("CREATE",), ("", "pods")), lambda it: asked.append("a"))
     nodes = Plugin("b", on(("CREATE",), ("", "nodes")), lambda it: asked.append("b"))
-    await AdmissionChain([pods, nodes]).mutate(attributes(pod()))
+    await AdmissionChain([pods, nodes], World().fresh).mutate(attributes(pod()))
     assert asked == ["a"]
 
 
@@ -60,7 +60,7 @@ async def test_a_plugin_may_wait():
         it.object["metadata"]["labels"] = {"seen": "yes"}
 
     asked = attributes(pod())
-    await AdmissionChain([Plugin("a", on(("CREATE",), ("", "pods")), None, slowly)]).validate(asked)
+    await AdmissionChain([Plugin("a", on(("CREATE",), ("", "pods")), None, slowly)], World().fresh).validate(asked)
     assert asked.object["metadata"]["labels"] == {"seen": "yes"}
 
 

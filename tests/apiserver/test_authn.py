@@ -35,7 +35,7 @@ class Speakers:
         self.world, self.clock = World(), Clock()
         self.account = self.world.account("robot")
         self.tokens = AccountTokens(TokenKeys([new_key()]), self.world.cache, ISSUER, (ISSUER,))
-        self.authenticator = Authenticator(self.tokens, static_tokens, now=self.clock)
+        self.authenticator = Authenticator(self.tokens, static_tokens, fresh=self.world.fresh, now=self.clock)
         self.world.cache.listeners.append(lambda change: self.authenticator.follow(change.record.key))
 
     def token(self, *bound, audiences=(ISSUER,), seconds=3600):

@@ -22,7 +22,7 @@ class Reviewed:
         self.world = World()
         rbac = Rbac(self.world.cache)
         self.tokens = AccountTokens(TokenKeys([new_key()]), self.world.cache, ISSUER, (ISSUER,))
-        authenticator = Authenticator(self.tokens, now=lambda: NOW)
+        authenticator = Authenticator(self.tokens, fresh=self.world.fresh, now=lambda: NOW)
         self.reviews = {
             **access.reviews(Authorizer(rbac)),
             **rules.reviews(rbac),

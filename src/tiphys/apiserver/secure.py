@@ -77,7 +77,7 @@ class Security:
         """What `ApiServer` is given."""
         settings = self._settings
         accounts = AccountTokens(self._keys, cache, settings.issuer, settings.audiences)
-        authenticator = Authenticator(accounts, self._static, now=self._now)
+        authenticator = Authenticator(accounts, self._static, fresh=cache.caught_up, now=self._now)
         nodes = NodeAuthorizer(cache)
         authorizer = Authorizer(Rbac(cache), nodes)
         self._tokens, self._authenticator = accounts, authenticator

@@ -39,14 +39,16 @@ def on(operations: Sequence[str], *resources: tuple[str, str]) -> Concerns:
 
 
 class AdmissionChain:
-    """The Admission door."""
+    """The Admission door. `fresh` waits until the cache that plugins read shows every acknowledged write."""
 
-    def __init__(self, plugins: Sequence[Plugin]) -> None:
+    def __init__(self, plugins: Sequence[Plugin], fresh: Callable[[], Awaitable[None]]) -> None:
+        self._fresh = fresh
         self._plugins = tuple(plugins)
         self._found: dict[tuple[str, str, str], tuple[tuple[Step, ...], tuple[Step, ...]]] = {}
 
     async def mutate(self, attributes: Attributes) -> None:
         """See the Admission door."""
+        await self._fresh()
         await _run(self._steps(attributes)[0], attributes)
 
     async def validate(self, attributes: Attributes) -> None:

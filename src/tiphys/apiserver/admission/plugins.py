@@ -45,5 +45,6 @@ def chain(parts: Parts, authorizer: Authorizer) -> AdmissionChain:
             certificates.subject_restriction(),
             resource_quota.plugin(parts),
             escalation.plugin(authorizer),
-        )
+        ),
+        cache.caught_up,
     )

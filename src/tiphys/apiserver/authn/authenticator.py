@@ -4,15 +4,15 @@ Who speaks: a client certificate, a token from the token file, or a service acco
 Nobody is an answer (RBAC decides what anonymous may see), a credential that is wrong is not: it is a 401 on every path.
 
 A verified token is kept under its digest, so that a client that comes back costs one look-up. What is kept ends with
-the token, and is dropped at the first change of any object that the token hangs on, so that the token of a deleted
-account stops with the delete. Rejected: a time to live for what is kept. It would let deleted accounts speak on, and
-verify living ones again and again.
+the token, and is dropped at the first change of any object that the token hangs on. A request waits until the cache has
+seen every acknowledged write; so the token of a deleted account stops with the delete. Rejected: a time to live for
+what is kept. It would let deleted accounts speak on, and verify living ones again and again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from tiphys.api import errors
 from tiphys.apiserver.authn.accounts import AccountTokens, Verified
@@ -26,17 +26,24 @@ from tiphys.wire.messages import Identity, Request
 KEPT_MAX = 10_000
 _SCHEME = "bearer"
 
+Fresh = Callable[[], Awaitable[None]]
+
 
 class Authenticator:
-    """`follow` must see every change of the cache that `accounts` reads."""
+    """
+    `follow` must see every change of the cache that `accounts` reads; `fresh` waits until that cache shows every write
+    that was acknowledged.
+    """
 
     def __init__(
         self,
         accounts: AccountTokens,
         static: Mapping[bytes, Identity] | None = None,
         *,
+        fresh: Fresh,
         now: Callable[[], float] = time.time,
     ) -> None:
+        self._fresh = fresh
         self._accounts = accounts
         self._static = static or {}
         self._now = now
@@ -48,6 +55,7 @@ class Authenticator:
         if request.certificate is not None:
             found = identity_of(request.certificate)
             if found is not None:
+                await self._fresh()
                 identity, expires_at = found
                 if expires_at < self._now():
                     raise errors.unauthorized()
@@ -55,6 +63,7 @@ class Authenticator:
         token = bearer(request.headers.get("authorization", ""))
         if not token:
             return ANONYMOUS
+        await self._fresh()
         key = digest(token)
         kept = self._kept.get(key)
         if kept is not None and kept.expires_at > self._now():
