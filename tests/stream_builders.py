@@ -1,7 +1,10 @@
-"""Two raw streams that are the ends of one pipe, for protocols that run over a connection."""
+"""A pipe for protocols that run over a connection, and a node whose containers are programs of this machine."""
 
 import asyncio
+import os
+import signal
 
+from tiphys.api import errors
 from tiphys.wire.link import ConnectionLost
 
 
@@ -56,3 +59,120 @@ def pipe(limit=65536):
     left, right = Pipe(limit), Pipe(limit)
     left.other, right.other = right, left
     return left, right
+
+
+class LocalProcess:
+    """A program of this machine behind the Process door."""
+
+    def __init__(self, program, *, stdin):
+        self.program, self.stdin, self.sizes, self.killed = program, stdin, [], False
+        self.chunks = asyncio.Queue(4)
+
+    async def write(self, data):
+        if self.program.stdin.is_closing():
+            raise BrokenPipeError
+        self.program.stdin.write(data)
+        await self.program.stdin.drain()
+
+    async def close_input(self):
+        self.program.stdin.close()
+
+    async def _pump(self, number, reader):
+        while data := await reader.read(65536):
+            await self.chunks.put((number, data))
+
+    async def output(self):
+        both = asyncio.gather(self._pump(1, self.program.stdout), self._pump(2, self.program.stderr))
+        both.add_done_callback(lambda _: self.done.set())
+        self.done = asyncio.Event()
+        try:
+            while not (self.done.is_set() and self.chunks.empty()):
+                getting = asyncio.ensure_future(self.chunks.get())
+                ended = asyncio.ensure_future(self.done.wait())
+                await asyncio.wait((getting, ended), return_when=asyncio.FIRST_COMPLETED)
+                ended.cancel()
+                if getting.done():
+                    yield getting.result()
+                else:
+                    getting.cancel()
+        finally:
+            both.cancel()
+            await asyncio.gather(both, return_exceptions=True)
+
+    async def resize(self, columns, rows):
+        self.sizes.append((columns, rows))
+
+    async def wait(self):
+        # asyncio's own wait is for the end of the pipes too, which a child may hold open.
+        while self.program.returncode is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        code = self.program.returncode
+        return code if code >= 0 else 128 - code
+
+    async def kill(self):
+        self.killed = True
+        if self.program.returncode is None:
+            self.program.send_signal(signal.SIGKILL)
+        await self.wait()
+
+    async def clean_up(self):
+        """With all its children."""
+        try:
+            os.killpg(self.program.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        await self.wait()
+        self.program._transport.close()
+
+
+class LocalRuntime:
+    """`execute` runs the command here; `attach` runs `attached`."""
+
+    def __init__(self):
+        self.processes, self.attached, self.started = [], ["cat"], asyncio.Event()
+
+    async def execute(self, container, command, *, tty=False, stdin=False):
+        pipe = asyncio.subprocess.PIPE
+        source = pipe if stdin else asyncio.subprocess.DEVNULL
+        program = await asyncio.create_subprocess_exec(
+            *command, stdin=source, stdout=pipe, stderr=pipe, start_new_session=True
+        )
+        self.processes.append(LocalProcess(program, stdin=stdin))
+        self.started.set()
+        return self.processes[-1]
+
+    async def attach(self, container):
+        return await self.execute(container, self.attached, stdin=True)
+
+
+class Here:
+    """One pod, `shop/web`, with one container, on the host's network."""
+
+    def __init__(self):
+        self.asked, self.text = [], b"hello\n"
+
+    def pods(self):
+        meta = {"name": "web", "namespace": "shop", "uid": "u"}
+        spec = {"containers": [{"name": "c", "image": "i"}], "nodeName": "n"}
+        status = {"phase": "Running", "containerStatuses": []}
+        return [{"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": status}]
+
+    def running(self, namespace, pod, container):
+        if (namespace, pod, container) != ("shop", "web", "c"):
+            raise errors.failure(404, "NotFound", f'container not found ("{container}")')
+        return "run-1"
+
+    def network(self, namespace, pod):
+        return None
+
+    async def logs(self, namespace, pod, container, options):
+        self.asked.append(options)
+        self.running(namespace, pod, container)
+
+        async def lines():
+            yield self.text
+
+        return lines()
+
+    async def usages(self):
+        return []
