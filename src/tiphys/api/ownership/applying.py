@@ -50,14 +50,15 @@ def apply(
     base = dict(live) if live is not None else dict(zero_of(message))
     managers = _tracked(live, message, writer)
     base["metadata"] = {k: v for k, v in (base.get("metadata") or {}).items() if k != "managedFields"}
-    wanted = _wanted(config, message, writer)
+    said = _said(config, message)
+    wanted = owned(said, writer)
     mine = Manager(writer.name, APPLY, writer.api_version, wanted, writer.time, writer.subresource)
     before = next((manager for manager in managers if manager.identity == mine.identity), None)
     others = [manager for manager in managers if manager is not before]
     try:
         result = merge(base, config, message)
         if before is not None:
-            result = _pruned(result, before, [*others, mine], message)
+            result = _pruned(result, before, [said, *(each.fields for each in others)], message)
         changed, removed = compare(base, result, message)
     except BadItem as error:
         raise ApplyError(str(error)) from None
@@ -84,18 +85,18 @@ def _tracked(live: Mapping[str, Any] | None, message: Message, writer: Writer) -
     return [Manager(BEFORE_FIRST, UPDATE, writer.api_version, fields, writer.time)] if fields else []
 
 
-def _wanted(config: Object, message: Message, writer: Writer) -> Fields:
+def _said(config: Object, message: Message) -> Fields:
     try:
-        return owned(said_in(config, message), writer)
+        return said_in(config, message)
     except Undeclared as error:
         raise ApplyError(str(error)) from None
 
 
-def _pruned(merged: Object, before: Manager, managers: Sequence[Manager], message: Message) -> Object:
+def _pruned(merged: Object, before: Manager, named: Sequence[Fields], message: Message) -> Object:
     """Without what the manager named last time and nobody names now."""
     kept: Fields = {}
-    for manager in managers:
-        kept = sets.union(kept, sets.with_containers(manager.fields))
+    for fields in named:
+        kept = sets.union(kept, sets.with_containers(fields))
     gone = sets.difference(sets.with_containers(before.fields), kept)
     return remove(merged, gone, message) if gone else merged
 

@@ -133,8 +133,16 @@ def zero_of(message: Message) -> Object:
         message.plans["ownership zero"] = zero
         for name, field in message.fields.items():
             if field.presence == "r":
-                single = field.kind is Kind.MESSAGE and field.shape is Shape.ONE and field.message is not None
-                zero[name] = zero_of(field.message) if single and field.message is not None else None
+                zero[name] = _zero_value(field)
         return zero
     assert isinstance(held, dict)
     return held
+
+
+_ZEROES = {Kind.STRING: "", Kind.INT32: 0, Kind.INT64: 0, Kind.BOOL: False}
+
+
+def _zero_value(field: Field) -> Any:
+    if field.shape is not Shape.ONE:
+        return None
+    return zero_of(field.message) if field.message is not None else _ZEROES.get(field.kind)
