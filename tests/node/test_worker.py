@@ -5,6 +5,7 @@ from pathlib import Path
 
 from node_builders import PODS, container, gone, is_ready, new_pod, on_a_node, phase, waits
 from tiphys.api import resources
+from tiphys.api.errors import unavailable
 from tiphys.runtime.fake import Answer
 
 CONFIG_MAPS = resources.get("", "v1", "configmaps")
@@ -288,5 +289,54 @@ def test_a_start_that_fails_says_why(tmp_path):
         ended = status["containerStatuses"][0]["state"]["terminated"]
         assert (ended["reason"], ended["exitCode"], ended["message"]) == ("StartError", 128, "exec: no such file")
         assert ("Failed", "Error: exec: no such file") in await box.events()
+
+    on_a_node(tmp_path, scenario)
+
+
+def test_a_debug_container_joins_a_running_pod(tmp_path):
+    async def scenario(box):
+        await box.create(new_pod())
+        await box.ready()
+        await box.client.patch(PODS, ("shop", "web"), {"spec": {"ephemeralContainers": [container("debug")]}})
+        status = await box.until(lambda s: s.get("ephemeralContainerStatuses", [{}])[0].get("state", {}).get("running"))
+        assert is_ready(status)
+
+    on_a_node(tmp_path, scenario)
+
+
+def test_new_limits_reach_the_running_container(tmp_path):
+    async def scenario(box):
+        pod = await box.create(new_pod())
+        await box.ready()
+        limits = {"limits": {"memory": "64Mi"}}
+        await box.client.patch(PODS, ("shop", "web"), {"spec": {"containers": [container(resources=limits)]}})
+        await asyncio.sleep(1)
+        assert box.runtime.spec(box.run_id(pod)).resources.memory_limit_bytes == 64 << 20
+
+    on_a_node(tmp_path, scenario)
+
+
+def test_a_full_network_is_told_and_tried_again(tmp_path):
+    async def scenario(box):
+        box.network._free.clear()
+        await box.create(new_pod())
+        await asyncio.sleep(3)
+        assert "FailedCreatePodSandBox" in [reason for reason, _ in await box.events()]
+        box.network._free.append("10.42.0.9")
+        assert (await box.ready())["podIP"] == "10.42.0.9"
+
+    on_a_node(tmp_path, scenario)
+
+
+def test_an_api_that_is_away_loses_nothing(tmp_path):
+    async def scenario(box):
+        pod = await box.create(new_pod(restartPolicy="Never"))
+        await box.ready()
+        box.api.fail = unavailable("down for a moment")
+        box.runtime.exit(box.run_id(pod), 5)
+        await asyncio.sleep(60)
+        box.api.fail = None
+        status = await box.until(phase("Failed"))
+        assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 5
 
     on_a_node(tmp_path, scenario)

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from tiphys.node.volumes.context import File, chown_group
+from tiphys.node.volumes.context import File, VolumeProblem, chown_group
 
 DATA = "..data"
 DATA_NEW = "..data_tmp"
@@ -25,7 +25,10 @@ GROUP_ENTER = 0o2050
 
 
 def write(target: Path, files: Mapping[str, File], now: float, group: int | None = None) -> bool:
-    """Make `target` hold exactly `files`; True if anything changed."""
+    """Make `target` hold exactly `files`; True if anything changed. VolumeProblem for a path that leads out of it."""
+    for path in files:
+        if path.startswith("/") or ".." in path.split("/"):
+            raise VolumeProblem(f'file path "{path}" must stay within the volume')
     target.mkdir(parents=True, exist_ok=True)
     target.chmod(0o777 if group is None else 0o2777)
     if group is not None:
