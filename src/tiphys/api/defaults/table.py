@@ -18,10 +18,13 @@ from tiphys.api.resources import Resource
 Object = dict[str, Any]
 FILES: tuple[str, ...] = (
     "autoscaling",
+    "classes",
     "config",
+    "flowcontrol",
     "networking",
     "nodes",
     "pods",
+    "quotas",
     "rbac",
     "services",
     "storage",

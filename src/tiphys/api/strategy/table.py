@@ -18,7 +18,19 @@ from tiphys.api.resources import Resource
 from tiphys.api.strategy.keeping import bump, keep, keep_all_but_status, spec_changed
 from tiphys.api.strategy.strategies import Object, Strategy
 
-FILES: tuple[str, ...] = ("config", "leases", "networking", "nodes", "pods", "rbac", "services", "storage", "workloads")
+FILES: tuple[str, ...] = (
+    "certificates",
+    "classes",
+    "config",
+    "leases",
+    "networking",
+    "nodes",
+    "pods",
+    "rbac",
+    "services",
+    "storage",
+    "workloads",
+)
 _PLAIN = Strategy(generation=False)
 
 

@@ -16,15 +16,19 @@ from tiphys.api.validation.fields import FieldError
 from tiphys.api.validation.validator import Object, Validator
 
 FILES: tuple[str, ...] = (
+    "certificates",
+    "classes",
     "config",
     "endpoints",
     "events",
+    "flowcontrol",
     "ingresses",
     "leases",
     "networking",
     "nodes",
     "persistent_volumes",
     "pods",
+    "quotas",
     "rbac",
     "services",
     "storage",
