@@ -17,6 +17,7 @@ from tiphys.api.resources import Resource
 
 Object = dict[str, Any]
 FILES: tuple[str, ...] = (
+    "admission",
     "autoscaling",
     "classes",
     "config",

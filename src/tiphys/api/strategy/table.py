@@ -19,6 +19,7 @@ from tiphys.api.strategy.keeping import bump, keep, keep_all_but_status, spec_ch
 from tiphys.api.strategy.strategies import Object, Strategy
 
 FILES: tuple[str, ...] = (
+    "admission",
     "certificates",
     "classes",
     "config",

@@ -16,6 +16,7 @@ from tiphys.api.validation.fields import FieldError
 from tiphys.api.validation.validator import Object, Validator
 
 FILES: tuple[str, ...] = (
+    "admission_policies",
     "certificates",
     "classes",
     "config",
@@ -32,6 +33,7 @@ FILES: tuple[str, ...] = (
     "rbac",
     "services",
     "storage",
+    "webhooks",
 )
 
 
