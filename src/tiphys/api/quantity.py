@@ -23,7 +23,7 @@ _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 _BINARY_OF = {power: suffix for suffix, power in _BINARY.items()}
 _EXPONENT = re.compile(r"[eE]([-+]?[0-9]+)")
 
-# Finer than this is rounded up (away from zero); larger than this is cut.
+# Finer than this is rounded up (away from zero); a binary quantity larger than this is cut.
 NANO = Fraction(1, 10**9)
 MOST = (1 << 63) - 1
 # More digits than any number in the range can mean; keeps a hostile exponent from making a huge integer.
@@ -46,7 +46,9 @@ def _read(text: str) -> tuple[Fraction, str]:
         raise QuantityError(_WRONG if not suffix else _NUMERIC)
     factor, family = _factor(suffix)
     value = Fraction(int(whole + digits or "0"), 10 ** len(digits)) * factor
-    value = min(Fraction(math.ceil(value / NANO)) * NANO, Fraction(MOST))
+    value = Fraction(math.ceil(value / NANO)) * NANO
+    if family == "binary":
+        value = min(value, Fraction(MOST))
     return (-value if sign == "-" else value), family
 
 
@@ -87,11 +89,12 @@ def written(value: Fraction, family: str = "decimal") -> str:
     """A value in the canonical form of a family."""
     if not value:
         return "0"
-    if family == "binary" and abs(value) >= 1024:
-        return _in_binary(_rounded_up(value))
+    # What has a fraction or is small is shown in decimal: nothing may be lost.
+    if family == "binary" and abs(value) >= 1024 and value.denominator == 1:
+        return _in_binary(value.numerator)
     exponent = -9
     scaled = value / NANO
-    while exponent < 18 and scaled % 1000 == 0:
+    while (exponent < 18 or family == "exponent") and scaled % 1000 == 0:
         scaled /= 1000
         exponent += 3
     suffix = _DECIMAL_OF[exponent] if family != "exponent" else f"e{exponent}" if exponent else ""
@@ -112,13 +115,17 @@ def _rounded_up(value: Fraction) -> int:
 
 
 def value(text: str) -> int:
-    """In whole units, rounded up."""
-    return _rounded_up(_read(text)[0])
+    """In whole units, rounded up; within 64 bits."""
+    return _bounded(_rounded_up(_read(text)[0]))
 
 
 def milli(text: str) -> int:
-    """In thousandths, rounded up."""
-    return _rounded_up(_read(text)[0] * 1000)
+    """In thousandths, rounded up; within 64 bits."""
+    return _bounded(_rounded_up(_read(text)[0] * 1000))
+
+
+def _bounded(number: int) -> int:
+    return max(-MOST, min(number, MOST))
 
 
 def compare(one: str, other: str) -> int:
