@@ -8,6 +8,7 @@ from apiserver.security_builders import World, attributes
 from tiphys.api.errors import StatusError
 from tiphys.apiserver.admission import (
     default_tolerations,
+    ingress_class,
     namespace_lifecycle,
     node_restriction,
     priority,
@@ -300,3 +301,13 @@ def test_a_claim_grows_only_where_its_class_lets_it(world):
     new = claim(storageClassName="fixed", resources={"requests": {"storage": "2Gi"}})
     plugin = storage.resize(world.cache)
     assert "must support resize" in refused(plugin, new, old=old, resource="persistentvolumeclaims")
+
+
+def test_an_ingress_gets_the_default_class(world):
+    meta = {"name": "nginx", "annotations": {ingress_class.DEFAULT_ANNOTATION: "true"}}
+    world.put("networking.k8s.io", "ingressclasses", {"metadata": meta, "spec": {}})
+    plugin = ingress_class.plugin(world.cache)
+    plain = {"metadata": {"name": "web", "namespace": "shop"}, "spec": {}}
+    where = {"resource": "ingresses", "group": "networking.k8s.io"}
+    assert mutated(plugin, plain, **where)["spec"]["ingressClassName"] == "nginx"
+    assert mutated(plugin, plain | {"spec": {"ingressClassName": "own"}}, **where)["spec"]["ingressClassName"] == "own"

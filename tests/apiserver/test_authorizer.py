@@ -77,6 +77,15 @@ async def test_a_kept_decision_costs_no_second_look(guarded, monkeypatch):
     assert await guarded.may("get", "another")
 
 
+async def test_commands_in_pods_take_create_also_as_a_get(guarded):
+    guarded.world.role("looker", rule("get", "pods/exec"))
+    guarded.world.bind("looker", "bob", "shop")
+    exec_ = resources.get("", "v1", "pods/exec")
+    assert not await guarded.may("get", "web", resource=exec_)
+    guarded.world.role("looker", rule("get create", "pods/exec"))
+    assert await guarded.may("get", "web", resource=exec_)
+
+
 async def test_masters_may_everything(guarded):
     root = Identity("root", ("system:masters",))
     assert await guarded.may("frob", user=root)

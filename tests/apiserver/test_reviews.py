@@ -12,6 +12,7 @@ from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.authz.rbac import Rbac
 from tiphys.apiserver.reviews import access, authentication, rules, token_request
 from tiphys.pki.tokens import TokenKeys, new_key
+from tiphys.wire.messages import Identity
 
 NOW = 1_800_000_000.0
 ISSUER = "https://kubernetes.default.svc"
@@ -143,3 +144,37 @@ async def test_a_token_that_cannot_be_made_is_told(reviewed, spec, text):
     reviewed.world.account("robot")
     reviewed.world.pod("other", serviceAccountName="somebody")
     assert text in await reviewed.refused("serviceaccounts/token", spec, name="robot")
+
+
+N1 = Identity("system:node:n1", ("system:nodes",))
+
+
+def for_pod(uid="", name="web", **spec):
+    return {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}, **spec}
+
+
+@pytest.mark.parametrize(
+    ("node", "audience", "asked", "text"),
+    [
+        ("n1", "", {}, "node requested token not bound to a pod"),
+        ("n1", "", for_pod(), "node requested token with a pod binding without a uid"),
+        ("n2", "", "uid", "node requested token bound to a pod scheduled on a different node"),
+        ("n1", "vault", "uid", 'audience "" not found in pod spec volume'),
+    ],
+)
+async def test_a_node_gets_tokens_for_its_own_pods_only(reviewed, node, audience, asked, text):
+    reviewed.world.account("robot")
+    token = {"serviceAccountToken": {"path": "token", "audience": audience}}
+    volumes = [{"name": "t", "projected": {"sources": [token]}}]
+    pod = reviewed.world.pod("web", node, serviceAccountName="robot", volumes=volumes)
+    spec = for_pod(pod["metadata"]["uid"]) if asked == "uid" else asked
+    message = await reviewed.refused("serviceaccounts/token", spec, name="robot", user=N1)
+    assert message == f'serviceaccounts "robot" is forbidden: {text}'
+
+
+async def test_a_node_gets_the_token_that_its_pod_asks_for(reviewed):
+    reviewed.world.account("robot")
+    volumes = [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]
+    pod = reviewed.world.pod("web", "n1", serviceAccountName="robot", volumes=volumes)
+    asked = for_pod(pod["metadata"]["uid"])
+    assert (await reviewed.ask("serviceaccounts/token", asked, name="robot", user=N1))["status"]["token"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tiphys.apiserver.admission import (
     certificates,
     default_tolerations,
+    ingress_class,
     limit_ranger,
     namespace_lifecycle,
     node_restriction,
@@ -43,6 +44,7 @@ def chain(parts: Parts, authorizer: Authorizer) -> AdmissionChain:
             certificates.approval(authorizer),
             certificates.signing(authorizer),
             certificates.subject_restriction(),
+            ingress_class.plugin(cache),
             resource_quota.plugin(parts),
             escalation.plugin(authorizer),
         ),

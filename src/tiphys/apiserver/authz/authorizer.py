@@ -7,6 +7,9 @@ of names that are allowed, or ALL, so that one entry answers for every object of
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from tiphys.api.resources import Resource
 from tiphys.apiserver.authn.groups import MASTERS, node_of
 from tiphys.apiserver.authz.attributes import Access, forbidden, of_call
 from tiphys.apiserver.authz.node import NodeAuthorizer
@@ -15,6 +18,8 @@ from tiphys.apiserver.call import Call
 
 # Decisions that are kept. When it is full it starts again: the busy ones come back at once.
 KEPT_MAX = 50_000
+# Running commands in a pod takes `create`, also when a WebSocket brings it as a GET, which `get` alone would allow.
+_CONNECTING = frozenset(("pods/exec", "pods/attach", "pods/portforward"))
 
 _Key = tuple[str, tuple[str, ...], str, str, str, str]
 
@@ -41,17 +46,23 @@ class Authorizer:
         if resource is None:
             self.require(of_call(call))
             return
+        self._authorize_on(call, resource, call.verb)
+        if call.verb == "get" and not resource.group and resource.name in _CONNECTING:
+            self._authorize_on(call, resource, "create")
+
+    def _authorize_on(self, call: Call, resource: Resource, verb: str) -> None:
+        user = call.user
         if self._generation != self._rbac.generation:
             self._generation = self._rbac.generation
             self._kept.clear()
-        key = (user.name, user.groups, call.verb, resource.group, resource.name, call.namespace)
+        key = (user.name, user.groups, verb, resource.group, resource.name, call.namespace)
         try:
             names = self._kept[key]
         except KeyError:
-            names = self._decide(key, call)
+            names = self._decide(key, _asked(call, verb))
         if names is None or (names and call.name in names):
             return
-        self.require(of_call(call))
+        self.require(_asked(call, verb))
 
     def require(self, access: Access) -> None:
         """Raises 403 unless the access is allowed."""
@@ -75,9 +86,14 @@ class Authorizer:
             return True, reason
         return False, "\n".join(text for text in (*reasons, reason) if text)
 
-    def _decide(self, key: _Key, call: Call) -> frozenset[str] | None:
+    def _decide(self, key: _Key, access: Access) -> frozenset[str] | None:
         """The names that RBAC allows. A node agent's own rules look at objects, so they are never kept."""
         if len(self._kept) >= KEPT_MAX:
             self._kept.clear()
-        names = self._kept[key] = self._rbac.names(of_call(call))
+        names = self._kept[key] = self._rbac.names(access)
         return names
+
+
+def _asked(call: Call, verb: str) -> Access:
+    access = of_call(call)
+    return access if access.verb == verb else replace(access, verb=verb)

@@ -9,6 +9,7 @@ from tiphys.api import errors
 from tiphys.api.objects import timestamp
 from tiphys.api.validation.fields import FieldError, invalid
 from tiphys.apiserver.authn.accounts import AccountTokens, Bound
+from tiphys.apiserver.authn.groups import node_of
 from tiphys.apiserver.call import Call, Object, Reader, Review
 
 SECONDS_MIN, SECONDS_MAX = 600, 1 << 32
@@ -27,6 +28,9 @@ def reviews(tokens: AccountTokens, reader: Reader, now: Callable[[], float]) -> 
         if metadata.get("name", call.name) not in ("", call.name):
             why = "must match the service account name if specified"
             raise _refused(call.name, invalid("metadata.name", metadata["name"], why))
+        node = node_of(call.user)
+        if node:
+            _restrict_node(reader, call, node, spec)
         spec["audiences"] = list(spec.get("audiences") or tokens.audiences)
         seconds = spec.setdefault("expirationSeconds", DEFAULT_SECONDS)
         _check_seconds(seconds)
@@ -40,6 +44,36 @@ def reviews(tokens: AccountTokens, reader: Reader, now: Callable[[], float]) -> 
         return obj
 
     return {("", "serviceaccounts/token"): request}
+
+
+def _restrict_node(reader: Reader, call: Call, node: str, spec: Object) -> None:
+    """A node agent gets tokens for pods on its node only, and for audiences that those pods ask for."""
+
+    def refused(why: str) -> errors.StatusError:
+        return errors.forbidden("serviceaccounts", "", call.name, why)
+
+    reference = spec.get("boundObjectRef") or {}
+    if (reference.get("apiVersion"), reference.get("kind")) != ("v1", "Pod"):
+        raise refused("node requested token not bound to a pod")
+    if not reference.get("uid"):
+        raise refused("node requested token with a pod binding without a uid")
+    pod = reader.get("", "pods", call.namespace, reference.get("name", ""))
+    if pod is None:
+        raise errors.not_found("pods", "", reference.get("name", ""))
+    if pod["spec"].get("nodeName") != node:
+        raise refused("node requested token bound to a pod scheduled on a different node")
+    meant = _audiences_of(pod)
+    for audience in spec.get("audiences") or ("",):
+        if audience not in meant:
+            raise refused(f'audience "{audience}" not found in pod spec volume')
+
+
+def _audiences_of(pod: Object) -> set[str]:
+    """The audiences of the pod's projected tokens; empty for the API server's own."""
+    sources = [s for v in pod["spec"].get("volumes") or () for s in (v.get("projected") or {}).get("sources") or ()]
+    return {
+        source["serviceAccountToken"].get("audience", "") for source in sources if source.get("serviceAccountToken")
+    }
 
 
 def _managed(metadata: Object) -> Object:
