@@ -65,7 +65,8 @@ class LocalProcess:
     """A program of this machine behind the Process door."""
 
     def __init__(self, program, *, stdin):
-        self.program, self.stdin, self.sizes, self.killed = program, stdin, [], False
+        self.program, self.stdin, self.sizes = program, stdin, []
+        self.killed = self.closed = False
         self.chunks = asyncio.Queue(4)
 
     async def write(self, data):
@@ -114,6 +115,9 @@ class LocalProcess:
         if self.program.returncode is None:
             self.program.send_signal(signal.SIGKILL)
         await self.wait()
+
+    def close(self):
+        self.closed = True
 
     async def clean_up(self):
         """With all its children."""

@@ -209,6 +209,9 @@ class Process(Protocol):
 
     async def kill(self) -> None: ...
 
+    def close(self) -> None:
+        """Let go of the streams, as every user does at the end; whatever still runs goes on. Idempotent."""
+
 
 class Runtime(Protocol):
     async def open(self) -> None:

@@ -56,6 +56,7 @@ class FakeProcess:
         self.written = b""
         self.input_closed = False
         self.sizes: list[tuple[int, int]] = []
+        self.closed = False
         self._chunks = [chunk for chunk in ((1, answer.stdout), (2, answer.stderr)) if chunk[1]]
         self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if answer.code is not None:
@@ -80,6 +81,9 @@ class FakeProcess:
 
     async def kill(self) -> None:
         self.finish(128 + signals.SIGKILL)
+
+    def close(self) -> None:
+        self.closed = True
 
     def finish(self, code: int) -> None:
         """The process ends, unless it has."""

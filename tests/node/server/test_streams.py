@@ -174,7 +174,8 @@ async def test_an_exec_without_data_ends_when_its_time_is_over(websocket, node, 
     socket = await websocket("/exec/shop/web/c?output=1&command=sleep&command=30", "v4.channel.k8s.io")
     found = await messages(socket)
     assert "no data for" in orjson.loads(found[3])["message"]
-    assert runtime.processes[0].killed
+    await asyncio.wait_for(runtime.processes[0].wait(), 5)
+    assert runtime.processes[0].killed and runtime.processes[0].closed
 
 
 async def test_activity_puts_the_end_off():
@@ -195,7 +196,8 @@ async def test_an_attached_container_outlives_its_client(websocket, runtime):
         fragment = await asyncio.wait_for(socket.receive(), 5)
     await socket.close()
     await asyncio.sleep(0.1)
-    assert runtime.processes[0].program.returncode is None and not runtime.processes[0].killed
+    process = runtime.processes[0]
+    assert (process.program.returncode, process.killed, process.closed) == (None, False, True)
 
 
 # exec over SPDY

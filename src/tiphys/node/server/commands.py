@@ -54,7 +54,7 @@ class Conversation:
         try:
             try:
                 process = await begin()
-            except RuntimeFailure as error:
+            except (RuntimeFailure, OSError) as error:
                 await self._fail(f"error executing command in container: {error}")
                 return
             await self._converse(process)
@@ -82,7 +82,17 @@ class Conversation:
                 task.cancel()
             await asyncio.gather(working, idle, return_exceptions=True)
             if not ended and not self._attached:
-                await process.kill()
+                await self._kill(process)
+            process.close()
+
+    async def _kill(self, process: Process) -> None:
+        """And wait until it is buried, before its streams are let go."""
+        await process.kill()
+        try:
+            async with asyncio.timeout(self._limits.kill_seconds):
+                await process.wait()
+        except TimeoutError:
+            log.warning("a killed command did not end within %.0f s", self._limits.kill_seconds)
 
     async def _fail(self, message: str) -> None:
         await self._streams.end(errors.internal(message).status, self._limits.linger_seconds)
@@ -184,5 +194,5 @@ async def _resize(process: Process, columns: object, rows: object) -> None:
         return
     try:
         await process.resize(columns, rows)
-    except OSError as error:
+    except (RuntimeFailure, OSError) as error:
         log.debug("a terminal was not resized: %s", error)

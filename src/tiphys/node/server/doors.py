@@ -55,5 +55,6 @@ class ServerLimits:
     streams_seconds: float = 30.0
     quiet_seconds: float = 2.0
     linger_seconds: float = 5.0
+    kill_seconds: float = 5.0
     connect_seconds: float = 10.0
     sessions_max: int = 500
