@@ -10,11 +10,15 @@ WEB = {"app": "web", "tier": "front", "size": "7"}
 
 @pytest.mark.parametrize(
     "text",
-    "|app|!old|app=web|app==web|app!=db|old!=x|app in (db,web)|app notin (db)|old notin (a)|size>6|size<8"
-    "|app=web,tier in (front, back) , !old".split("|"),
+    ["", "app", "!old", "app=web", "app==web", "app!=db", "old!=x", "app in (db,web)", "app notin (db)", "size>6"],
 )
 def test_a_selector_that_these_labels_meet(text):
     assert parse_labels(text).matches(WEB)
+
+
+def test_all_requirements_must_hold_and_space_means_nothing():
+    assert parse_labels("app=web,tier in (front, back) , !old").matches(WEB)
+    assert not parse_labels("app=web,tier in (back)").matches(WEB)
 
 
 @pytest.mark.parametrize(

@@ -93,14 +93,10 @@ def whole(value: Any, of: Type) -> Fields:
         return {}
     node: Fields = {ITSELF: {}}
     if mode is Mode.STRUCT:
-        message = of.message
-        plan = plan_of(message) if message is not None else {}
+        plan = of.plan
         for name, item in value.items():
-            known = plan.get(name)
-            if known is None:
-                node[f"f:{name}"] = {}
-            else:
-                node[known[0]] = whole(item, known[1])
+            element, inner = plan.get(name) or (f"f:{name}", LEAF)
+            node[element] = whole(item, inner) if item and inner.mode is not Mode.LEAF else {}
         return node
     try:
         found = _items(value, of)

@@ -25,24 +25,39 @@ class Mode(Enum):
     SET = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Type:
-    """`field` has the message of a struct, or of the items of a map or list."""
+    """
+    `field` has the message of a struct, or of the items of a map or list.
+
+    What is below is found when it is first asked for (messages refer to themselves) and kept: every create walks it.
+    """
 
     mode: Mode
     field: Field | None = None
+    _item: Type | None = None
+    _plan: Plan | None = None
 
     @property
     def message(self) -> Message | None:
         return self.field.message if self.field is not None else None
 
     @property
+    def plan(self) -> Plan:
+        """The fields of a struct."""
+        if self._plan is None:
+            message = self.message
+            self._plan = plan_of(message) if message is not None else {}
+        return self._plan
+
+    @property
     def item(self) -> Type:
         """The type of each item of a map or list."""
-        message = self.message
-        if message is not None and not message.is_atomic:
-            return Type(Mode.STRUCT, self.field)
-        return Type(Mode.LEAF, self.field)
+        if self._item is None:
+            message = self.message
+            struct = message is not None and not message.is_atomic
+            self._item = Type(Mode.STRUCT if struct else Mode.LEAF, self.field)
+        return self._item
 
 
 class BadItem(ValueError):
