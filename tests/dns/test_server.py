@@ -24,12 +24,12 @@ class Running:
         self.server, self.informers, self.asked = server, informers, asked
         self.address = server.addresses[0]
 
-    async def udp(self, data):
-        return await asyncio.to_thread(self.udp_at_once, data)
+    async def udp(self, data, timeout_seconds=5.0):
+        return await asyncio.to_thread(self.udp_at_once, data, timeout_seconds)
 
-    def udp_at_once(self, data):
+    def udp_at_once(self, data, timeout_seconds):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(5)
+            client.settimeout(timeout_seconds)
             client.sendto(data, self.address)
             return client.recv(4096)
 
@@ -135,6 +135,13 @@ async def test_connections_are_bounded(dns, monkeypatch):
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await dns.tcp(query(WEB))
     first[1].close()
+
+
+async def test_clients_that_wait_are_bounded(dns, monkeypatch):
+    monkeypatch.setattr(listeners, "WAITING_MAX", 0)
+    with pytest.raises(TimeoutError):
+        await dns.udp(query("example.com"), 0.1)
+    assert data_of(await dns.udp(query(WEB)))
 
 
 async def test_an_idle_connection_ends(dns, monkeypatch):

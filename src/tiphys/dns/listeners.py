@@ -21,6 +21,8 @@ DATAGRAMS_PER_TURN = 256
 RECEIVE_BUFFER_BYTES = 1024 * 1024
 CONNECTIONS_MAX = 256
 IDLE_SECONDS = 10.0
+# Clients that wait for slow answers. One more is dropped: it asks again.
+WAITING_MAX = 4096
 
 QUERIES = metrics.counter("tiphys_dns_queries_total", "DNS queries, by protocol.", ("protocol",))
 UDP_QUERIES, TCP_QUERIES = QUERIES.labels("udp"), QUERIES.labels("tcp")
@@ -50,6 +52,7 @@ class UdpListener:
         self._resolver = resolver
         self._start = start
         self._turn = 0
+        self._waiting = 0
         bound.setblocking(False)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         self._loop = asyncio.get_running_loop()
@@ -79,7 +82,9 @@ class UdpListener:
             else:
                 answer = self._resolver.quick(data, udp=True)
                 if answer is None:
-                    self._start(self._answer_later(data, peer))
+                    if self._waiting < WAITING_MAX:
+                        self._waiting += 1
+                        self._start(self._answer_later(data, peer))
                     continue
             if answer:
                 try:
@@ -89,7 +94,10 @@ class UdpListener:
         UDP_QUERIES.inc(taken)
 
     async def _answer_later(self, data: bytes, peer: Any) -> None:
-        answer = await self._resolver.slow(data, udp=True)
+        try:
+            answer = await self._resolver.slow(data, udp=True)
+        finally:
+            self._waiting -= 1
         if answer:
             try:
                 self._socket.sendto(answer, peer)
