@@ -32,6 +32,11 @@ VERBS: Mapping[str, Verb] = {
     "delete": delete,
     "deletecollection": deletecollection,
 }
+# Resources that are served and should be used no more: every answer on them says so.
+_DEPRECATED: Mapping[tuple[str, str], str] = {
+    ("", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    ("", "componentstatuses"): "v1 ComponentStatus is deprecated in v1.19+",
+}
 _WRITES = frozenset(("create", "update", "patch", "delete", "deletecollection"))
 
 
@@ -52,6 +57,9 @@ class Dispatcher:
         if call.verb not in resource.verbs or call.request.method == "HEAD" or _is_misdirected(call, route):
             text = "the server does not allow this method on the requested resource"
             raise errors.failure(405, "MethodNotAllowed", text, details={})
+        deprecation = _DEPRECATED.get((resource.group, resource.name))
+        if deprecation is not None:
+            call.warnings.append(deprecation)
         accept = call.request.headers.get("accept", "")
         form = negotiate(accept)
         if form is None:

@@ -6,7 +6,6 @@ from tiphys.api.strategy.strategies import Object, Strategy
 
 _WITH_ADDRESS = ("ClusterIP", "NodePort", "LoadBalancer")
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
-ENDPOINTS_DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 
 
 def drop_of_former_type(new: Object, old: Object) -> None:
@@ -71,12 +70,7 @@ def _ignored_if_headless(spec: Object) -> list[str]:
     return [*ignored, "SessionAffinity"] if spec.get("sessionAffinity") not in ("", None, "None") else ignored
 
 
-def endpoints_warnings(new: Object, old: Object | None) -> list[str]:
-    return [ENDPOINTS_DEPRECATED]
-
-
 STRATEGIES = {
     ("", "services"): Strategy(update=drop_of_former_type, warnings=service_warnings, generation=False),
-    ("", "endpoints"): Strategy(generation=False, has_status=False, warnings=endpoints_warnings),
     ("discovery.k8s.io", "endpointslices"): Strategy(has_status=False),
 }

@@ -110,7 +110,7 @@ def request_status(new: Object, old: Object) -> list[FieldError]:
     errors = request_update(new, old)
     certificate = (new.get("status") or {}).get("certificate")
     is_new = certificate and certificate != (old.get("status") or {}).get("certificate")
-    if is_new and b"-----BEGIN CERTIFICATE-----" not in base64.b64decode(certificate):
+    if is_new and b"-----BEGIN CERTIFICATE-----" not in base64.b64decode(certificate or ""):
         text = "must contain at least one CERTIFICATE PEM block"
         errors.append(invalid("status.certificate", "<certificate data>", text))
     return errors

@@ -60,6 +60,7 @@ async def _create_once(parts: Parts, call: Call, obj: Object, options: WriteOpti
     await parts.admission.mutate(attributes)
     if stored.api_version != resource.api_version:
         obj = attributes.object = convert.convert(obj, stored)
+    meta.drop_repeated_owners(obj, call.warnings)
     meta.fill_new(obj, parts.now())
     reservation = parts.services.create(obj) if is_service(stored) else None
     try:
@@ -115,7 +116,8 @@ def _attributes(call: Call, obj: Object, options: WriteOptions) -> Attributes:
 def refuse_invalid(resource: Resource, obj: Object, found: Sequence[validation.FieldError]) -> None:
     """422 if there is any field error. The message says each once; the causes repeat what Kubernetes checks twice."""
     if found:
-        group = resource.kind_group or resource.group
+        # The kind is named as it is stored: an Event belongs to the core group whichever path it came by.
+        group = resource.kind_group or storage_of(resource).group
         raise errors.invalid(
             resource.kind,
             group,

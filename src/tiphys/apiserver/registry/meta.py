@@ -47,6 +47,22 @@ def fill_updated(obj: Object, old: Object) -> None:
         metadata.pop("generation", None)
 
 
+def drop_repeated_owners(obj: Object, warnings: list[str]) -> None:
+    """An owner that is named twice in the same words is named once, and the writer is told."""
+    owners = obj["metadata"].get("ownerReferences")
+    if not owners or len(owners) < 2:
+        return
+    repeated = [owner for index, owner in enumerate(owners) if owner in owners[:index]]
+    if not repeated:
+        return
+    obj["metadata"]["ownerReferences"] = [owner for index, owner in enumerate(owners) if owner not in owners[:index]]
+    uids = ", ".join(dict.fromkeys(owner.get("uid", "") for owner in repeated))
+    warnings.append(
+        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may "
+        f"reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uids}"
+    )
+
+
 def check_namespace(resource: Resource, obj: Object, namespace: str) -> None:
     """The object belongs to the namespace of the path, and says so afterwards."""
     metadata = obj["metadata"]

@@ -104,6 +104,7 @@ async def _attempt(parts: Parts, call: Call, record: Record, intent: Intent) -> 
     new["metadata"].pop("resourceVersion", None)
     attributes = _attributes(call, new, old, intent.options)
     await parts.admission.mutate(attributes)
+    meta.drop_repeated_owners(new, call.warnings)
     meta.fill_updated(new, old)
     reservation = parts.services.update(new, old) if is_service(resource) else None
     try:
@@ -111,7 +112,8 @@ async def _attempt(parts: Parts, call: Call, record: Record, intent: Intent) -> 
         refuse_invalid(
             resource, new, validation.validate_update(stored, new, old, call.subresource, requested=resource)
         )
-        call.warnings += strategy.warnings_of(stored, new, old)
+        if not call.subresource:
+            call.warnings += strategy.warnings_of(stored, new, old)
         await parts.admission.validate(attributes)
         written = await _write(parts, stored, record, new, intent.options)
     except BaseException:
