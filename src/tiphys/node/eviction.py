@@ -39,8 +39,8 @@ LIMIT_LOOK_SECONDS = 10.0
 PRESSURE_LOOK_SECONDS = 2.0
 PRESSURE_HOLD_SECONDS = 30.0
 EVICTION_GRACE_SECONDS = 0.0
-# Wake when all tasks together stall 150 ms within a second.
-PSI_TRIGGER = b"some 150000 1000000\0"
+# Wake when tasks stall 300 ms within two seconds; shorter windows need a privilege that hosts may withhold.
+PSI_TRIGGER = b"some 300000 2000000\0"
 PSI_MEMORY = Path("/proc/pressure/memory")
 
 log = logging.getLogger(__name__)

@@ -57,7 +57,9 @@ def parse(line: bytes) -> LogLine | None:
     text = parts[3]
     if parts[2] == b"P":
         text = text.removesuffix(b"\n")
-    return LogLine(parts[0], parts[1].decode(), text)
+    # The monitor spells UTC as an offset of nothing, Kubernetes as Z.
+    time = parts[0].removesuffix(b"+00:00") + b"Z" if parts[0].endswith(b"+00:00") else parts[0]
+    return LogLine(time, parts[1].decode(), text)
 
 
 class Printer:
