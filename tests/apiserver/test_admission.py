@@ -311,3 +311,119 @@ def test_an_ingress_gets_the_default_class(world):
     where = {"resource": "ingresses", "group": "networking.k8s.io"}
     assert mutated(plugin, plain, **where)["spec"]["ingressClassName"] == "nginx"
     assert mutated(plugin, plain | {"spec": {"ingressClassName": "own"}}, **where)["spec"]["ingressClassName"] == "own"
+
+
+def mirror(node="n1", **spec):
+    made = pod(nodeName=node, **spec)
+    made["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (mirror("n2"), "can only create pods with spec.nodeName set to itself"),
+        (mirror(serviceAccountName="a"), "can not create pods that reference a service account"),
+        (mirror(volumes=[{"name": "s", "secret": {"secretName": "s"}}]), "can not create pods that reference secrets"),
+        (mirror(volumes=[{"name": "s", "configMap": {"name": "s"}}]), "can not create pods that reference configmaps"),
+    ],
+)
+def test_a_mirror_pod_shows_its_own_node_and_nothing_else(world, made, why):
+    assert why in refused(node_restriction.plugin(world.cache), made, user=N1)
+
+
+def test_a_mirror_pod_is_owned_by_its_node(world):
+    node = world.put("", "nodes", {"metadata": {"name": "n1"}})
+    made = mirror()
+    owner = {"kind": "Node", "name": "n1", "uid": node["metadata"]["uid"]}
+    made["metadata"]["ownerReferences"] = [owner]
+    mutated(node_restriction.plugin(world.cache), made, user=N1)
+    made["metadata"]["ownerReferences"] = [owner | {"uid": "other"}]
+    assert "owner reference set to itself" in refused(node_restriction.plugin(world.cache), made, user=N1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ({"labels": {}}, {"labels": {"node-role.kubernetes.io/x": ""}}, "is not allowed to modify labels"),
+        ({}, {"ownerReferences": [{"name": "x"}]}, "is not allowed to modify ownerReferences"),
+    ],
+)
+def test_a_node_leaves_its_metadata_alone(world, old, new, why):
+    before, after = {"metadata": {"name": "n1", **old}}, {"metadata": {"name": "n1", **new}}
+    assert why in refused(node_restriction.plugin(world.cache), after, old=before, resource="nodes", user=N1)
+
+
+def test_a_node_may_not_relabel_pods_by_their_status(world):
+    labelled = pod(nodeName="n1")
+    labelled["metadata"]["labels"] = {"app": "mine"}
+    message = refused(
+        node_restriction.plugin(world.cache), labelled, old=pod(nodeName="n1"), resource="pods/status", user=N1
+    )
+    assert "cannot update labels through pod status" in message
+
+
+def test_a_nodes_lease_is_its_own(world):
+    lease = {"metadata": {"name": "n2", "namespace": "kube-node-lease"}}
+    where = {"resource": "leases", "group": "coordination.k8s.io", "user": N1}
+    plugin = node_restriction.plugin(world.cache)
+    assert "with the same name as the requesting node" in refused(plugin, lease, **where)
+    lease["metadata"] = {"name": "n1", "namespace": "shop"}
+    assert 'can only access leases in the "kube-node-lease" system namespace' in refused(plugin, lease, **where)
+
+
+def test_placement_that_contradicts_the_runtime_class_is_told(world):
+    scheduling = {"nodeSelector": {"sandbox": "yes"}}
+    runtime = {"metadata": {"name": "vm"}, "handler": "vm", "overhead": {"podFixed": {"cpu": "1"}}}
+    world.put("node.k8s.io", "runtimeclasses", runtime | {"scheduling": scheduling})
+    plugin = runtime_class.plugin(world.cache)
+    asked = pod(runtimeClassName="vm", nodeSelector={"sandbox": "no"})
+    assert "conflict: runtimeClass.scheduling.nodeSelector[sandbox] = yes" in refused(plugin, asked)
+    assert "doesn't match" in refused(plugin, pod(runtimeClassName="vm", overhead={"cpu": "2"}))
+    assert "without corresponding RuntimeClass" in refused(plugin, pod(overhead={"cpu": "2"}))
+
+
+@pytest.mark.parametrize(
+    ("spec", "word"),
+    [
+        ({"volumes": [{"name": "s", "secret": {"secretName": "s"}}]}, "secrets"),
+        ({"volumes": [{"name": "s", "persistentVolumeClaim": {"claimName": "s"}}]}, "persistentvolumeclaims"),
+        (
+            {"volumes": [{"name": "s", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]},
+            "projections",
+        ),
+    ],
+)
+def test_a_mirror_pod_needs_nothing_of_the_api(world, spec, word):
+    assert word in refused(service_account.plugin(world.cache), mirror(**spec))
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({"imagePullSecrets": [{"name": "r"}]}, 'imagePullSecrets[0].name="r" is not allowed'),
+        (
+            {"containers": [{"name": "c", "envFrom": [{"secretRef": {"name": "s"}}]}]},
+            'container c with envFrom referencing secret.secretName="s" is not allowed',
+        ),
+        (
+            {"containers": [{"name": "c", "env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s"}}}]}]},
+            'container c with envVar X referencing secret.secretName="s" is not allowed',
+        ),
+    ],
+)
+def test_an_enforcing_account_looks_everywhere(world, spec, why):
+    meta = {"name": "default", "namespace": "shop", "annotations": {service_account.ENFORCE_MOUNTABLE: "true"}}
+    world.put("", "serviceaccounts", {"metadata": meta})
+    assert why in refused(service_account.plugin(world.cache), pod(**spec))
+
+
+def test_a_growing_class_lets_claims_grow(world):
+    meta = {"name": "elastic", "annotations": {}}
+    world.put("storage.k8s.io", "storageclasses", {"metadata": meta, "provisioner": "p", "allowVolumeExpansion": True})
+    old = claim(storageClassName="elastic", resources={"requests": {"storage": "1Gi"}}) | {"status": {"phase": "Bound"}}
+    new = claim(storageClassName="elastic", resources={"requests": {"storage": "2Gi"}})
+    plugin = storage.resize(world.cache)
+    assert plugin.validate(attributes(new, old=old, resource="persistentvolumeclaims")) is None
+    pending = old | {"status": {"phase": "Pending"}}
+    assert "Only bound" in refused(plugin, new, old=pending, resource="persistentvolumeclaims")

@@ -267,3 +267,102 @@ def test_lost_subjects_come_back():
     subject = {"kind": "Group", "name": "system:masters"}
     present = wanted() | {"roleRef": {}, "subjects": []}
     assert bootstrap.repair(present, wanted() | {"roleRef": {}, "subjects": [subject]})["subjects"] == [subject]
+
+
+STORAGE, DRA = {"group": "storage.k8s.io"}, {"group": "resource.k8s.io"}
+LEASES = {"group": "coordination.k8s.io"}
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource", "name", "namespace", "more", "reason"),
+    [
+        ("update", "secrets", "s", "shop", {}, "can only read resources of this type"),
+        ("get", "secrets/x", "s", "shop", {}, "cannot read subresource"),
+        ("list", "secrets", "", "", {}, "can only read namespaced object of this type"),
+        ("list", "persistentvolumeclaims", "", "shop", {}, "can only get individual resources of this type"),
+        ("get", "persistentvolumeclaims/x", "c", "shop", {}, "cannot get subresource"),
+        ("delete", "persistentvolumeclaims/status", "c", "shop", {}, "can only get/update/patch this type"),
+        ("list", "persistentvolumes", "", "", {}, "can only get individual resources of this type"),
+        ("get", "serviceaccounts/token", "a", "shop", {}, "can only create tokens for individual service accounts"),
+        ("delete", "serviceaccounts", "a", "shop", {}, ""),
+        ("list", "nodes", "", "", {}, "node 'n1' cannot read all nodes, only its own Node object"),
+        ("get", "nodes/status", "n1", "", {}, ""),
+        ("get", "nodes/proxy", "n1", "", {}, ""),
+        ("delete", "nodes", "n1", "", {}, ""),
+        ("get", "pods", "web", "shop", {}, "no relationship found between node 'n1' and this object"),
+        ("get", "pods/status", "web", "shop", {}, ""),
+        ("get", "pods/eviction", "web", "shop", {}, ""),
+        ("get", "pods/log", "web", "shop", {}, ""),
+        ("update", "pods", "web", "shop", {}, ""),
+        ("list", "volumeattachments", "", "", STORAGE, "can only get individual resources of this type"),
+        ("get", "volumeattachments", "v", "", STORAGE, "no relationship found between node 'n1' and this object"),
+        ("get", "csinodes", "n2", "", STORAGE, "can only access CSINode with the same name as the requesting node"),
+        ("get", "csinodes/x", "n1", "", STORAGE, "cannot authorize CSINode subresources"),
+        ("list", "csinodes", "", "", STORAGE, "can only get, create, update, patch, or delete a CSINode"),
+        (
+            "list",
+            "leases",
+            "",
+            "kube-node-lease",
+            LEASES,
+            "can only get, create, update, patch, or delete a node lease",
+        ),
+        ("get", "resourceclaims", "c", "shop", DRA, "no relationship found between node 'n1' and this object"),
+        ("create", "deployments", "", "shop", {"group": "apps"}, ""),
+    ],
+)
+def test_a_node_is_told_what_it_may_not(guarded, verb, resource, name, namespace, more, reason):
+    assert guarded.refusal(verb, resource, name, namespace, **more) == reason
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource", "name", "namespace", "more"),
+    [
+        ("create", "nodes", "", "", {}), ("patch", "nodes/status", "n1", "", {}), ("create", "pods", "", "shop", {}),
+        ("patch", "pods/status", "web", "shop", {}), ("create", "pods/eviction", "web", "shop", {}),
+        ("delete", "pods", "web", "shop", {}), ("get", "csinodes", "n1", "", STORAGE),
+        ("create", "leases", "", "kube-node-lease", LEASES), ("list", "services", "", "", {}),
+        ("get", "volumeattachments", "own", "", STORAGE), ("get", "pods", "mine", "shop", {}),
+        ("get", "serviceaccounts", "robot", "shop", {}), ("update", "persistentvolumeclaims/status", "c", "shop", {}),
+    ],
+)  # fmt: skip
+def test_a_node_may_do_its_work(guarded, verb, resource, name, namespace, more):
+    guarded.world.put("storage.k8s.io", "volumeattachments", {"metadata": {"name": "own"}, "spec": {"nodeName": "n1"}})
+    volumes = [{"name": "d", "persistentVolumeClaim": {"claimName": "c"}}]
+    guarded.world.pod("mine", "n1", serviceAccountName="robot", volumes=volumes)
+    assert guarded.authorizer.decide(access(N1, verb, resource, name, namespace, **more)) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("get", "/version", 'forbidden: User "bob" cannot get path "/version"'),
+        ("get", "/apis/x.io/v1/things/a", 'things.x.io "a" is forbidden: User "bob" cannot get resource "things"'),
+        ("get", "/apis/x.io/v1/things", 'things.x.io is forbidden: User "bob" cannot list resource "things"'),
+        ("delete", "/apis/x.io/v1/things", "cannot deletecollection resource"),
+        ("get", "/api/v1/watch/things", "cannot watch resource"),
+        ("post", "/api/v1/namespaces/shop/things/a/sub", 'cannot create resource "things/sub" in API group "" in the'),
+    ],
+)
+async def test_paths_that_nobody_serves_are_refused_in_the_same_words(guarded, method, path, expected):
+    with pytest.raises(StatusError) as caught:
+        await guarded.authorizer.authorize(call(path=path, verb=method))
+    assert expected in caught.value.status["message"]
+
+
+async def test_a_binding_to_a_missing_role_is_told(guarded):
+    guarded.world.bind("ghost", "bob", "shop")
+    allowed, reason = guarded.authorizer.decide(access(BOB, "get", "pods"))
+    assert not allowed and reason == 'RBAC: clusterrole.rbac.authorization.k8s.io "ghost" not found'
+
+
+async def test_an_account_is_bound_by_its_namespace(guarded):
+    guarded.world.role("reader", rule("get", "configmaps"))
+    metadata = {"name": "b", "namespace": "shop"}
+    reference = {"apiGroup": RBAC, "kind": "ClusterRole", "name": "reader"}
+    subjects = [{"kind": "ServiceAccount", "name": "robot", "namespace": "shop"}]
+    guarded.world.put(RBAC, "rolebindings", {"metadata": metadata, "subjects": subjects, "roleRef": reference})
+    robot = Identity("system:serviceaccount:shop:robot")
+    assert await guarded.may("get", "a", user=robot)
+    why = 'of ClusterRole "reader" to ServiceAccount "robot/shop"'
+    assert why in guarded.authorizer.decide(access(robot, "get", "configmaps", "a"))[1]
