@@ -2,8 +2,8 @@
 
 import pytest
 
-from runtime.suite import IMAGE, STUBBORN, RuntimeContract
-from tiphys.runtime.door import ContainerSpec, Credentials, PullFailed, SandboxSpec
+from runtime.suite import IMAGE, RuntimeContract
+from tiphys.runtime.door import Credentials, PullFailed, SandboxSpec
 from tiphys.runtime.fake import Answer, FakeRuntime, fake_image
 
 
@@ -22,15 +22,6 @@ async def runtime():
 
 def answer(container_id, command):
     return Answer(7, b"out\n", b"err\n") if "exit 7" in command[-1] else Answer(None)
-
-
-@pytest.fixture
-def make():
-    def make(id, line=STUBBORN, *, command=("/bin/sh", "-c"), image=IMAGE, sandbox="box", **fields):
-        args = (line,) if command[0] == "/bin/sh" else ()
-        return ContainerSpec(id, sandbox, id, image, "/nowhere/log", command=command, args=args, **fields)
-
-    return make
 
 
 class TestFakeRuntime(RuntimeContract):

@@ -1,0 +1,242 @@
+"""
+One container on disk: its bundle, its root file system, its records. Blocks for a moment: call in a worker thread.
+
+    <run_dir>/containers/<id>/container.json   what was asked for; written last, so half a container is none
+                             /config.json      the OCI bundle
+                             /rootfs           overlay mount of the image's layers and <data_dir>/layers/<id>
+                             /pid conmon.pid   written by conmon
+                             /started          when it was started; crun's exec.fifo is gone once it really was
+                             /exit/<id>        exit code, written by conmon
+                             /ended.json       how it ended, once we have seen that
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiphys.runtime import bundle, cgroups, kernel, monitor, records, users
+from tiphys.runtime.door import ContainerSpec, ContainerStatus, SandboxSpec
+from tiphys.runtime.sandbox import Sandboxes
+from tiphys.runtime.settings import RuntimeSettings
+from tiphys.runtime.storage import Storage, Stored
+
+RECORD, ENDED, STARTED = "container.json", "ended.json", "started"
+KILLED_CODE = 128 + signal.SIGKILL
+START_FAILED_CODE = 128
+# A monitor ends at once after its container; one that does not is stuck.
+MONITOR_SECONDS_MAX = 5.0
+
+
+@dataclass(slots=True)
+class Record:
+    """A container as this process knows it."""
+
+    spec: ContainerSpec
+    image_id: str
+    cgroup: str
+    created_at: float
+    started_at: float = 0.0
+    pid: int = 0
+    ended: dict[str, Any] | None = None
+
+    @property
+    def state(self) -> str:
+        return "exited" if self.ended else "running" if self.pid else "created"
+
+    def status(self) -> ContainerStatus:
+        spec, ended = self.spec, self.ended or {}
+        return ContainerStatus(
+            spec.id, spec.sandbox, spec.name, self.state, 0 if self.ended else self.pid, self.image_id,
+            self.created_at, self.started_at, labels=spec.labels, **ended,
+        )  # fmt: skip
+
+
+class Containers:
+    """The directory of all."""
+
+    def __init__(
+        self, settings: RuntimeSettings, groups: cgroups.Cgroups, sandboxes: Sandboxes, storage: Storage
+    ) -> None:
+        self._settings = settings
+        self._cgroups = groups
+        self._sandboxes = sandboxes
+        self._storage = storage
+
+    def directory(self, container_id: str) -> Path:
+        return self._settings.containers_dir / records.verify_id(container_id)
+
+    def build(self, spec: ContainerSpec, stored: Stored, sandbox: SandboxSpec, oom_score_adj: int | None) -> Record:
+        """Everything that a start needs; nothing is left when it fails."""
+        directory = self.directory(spec.id)
+        self.wipe(spec.id)
+        (directory / "exit").mkdir(parents=True)
+        root = directory / "rootfs"
+        try:
+            self._mount_root(spec.id, stored.layer, root)
+            v2 = isinstance(self._cgroups, cgroups.V2)
+            place = self._sandboxes.place(sandbox, spec.id, str(root), cgroup_v2=v2)
+            user = users.resolve(root, stored.image.user, spec.security)
+            config = bundle.config(spec, stored.image, sandbox, place, user)
+            if oom_score_adj is not None:
+                config["process"]["oomScoreAdj"] = oom_score_adj
+            (directory / "config.json").write_text(json.dumps(config))
+            Path(spec.log_path).parent.mkdir(parents=True, exist_ok=True)
+            record = Record(spec, stored.image.id, place.cgroup, time.time())
+            more = {"image_id": record.image_id, "cgroup": record.cgroup, "created_at": record.created_at}
+            records.write_spec(directory / RECORD, spec, **more)
+        except BaseException:
+            self.wipe(spec.id)
+            raise
+        return record
+
+    def load(self, container_id: str) -> Record | None:
+        """What is on disk, made whole: see `adopt` for what an interrupted start leaves."""
+        directory = self.directory(container_id)
+        raw = records.read(directory / RECORD)
+        if raw is None:
+            return None
+        record = Record(records.container_spec(raw["spec"]), raw["image_id"], raw["cgroup"], raw["created_at"])
+        record.ended = records.read(directory / ENDED)
+        started = directory / STARTED
+        if started.exists():
+            record.started_at = float(started.read_text())
+        return record
+
+    def adopt_all(self) -> list[Record]:
+        """Every container of an earlier process, its state found out; halves of containers are cleared away."""
+        found = []
+        for directory in [*self._settings.containers_dir.iterdir()]:
+            record = self.load(directory.name)
+            if record is None:
+                self.wipe(directory.name)
+            else:
+                self.adopt(record)
+                found.append(record)
+        known = {record.spec.id for record in found}
+        for layer in [*self._settings.layers_dir.iterdir()]:
+            if layer.name not in known:
+                shutil.rmtree(layer)
+        return found
+
+    def adopt(self, record: Record) -> None:
+        """
+        Find out how far an earlier process came. The program of a container runs once crun's exec.fifo is gone: before
+        that, whatever was set up is cleared away and can be set up again; after that it is running or has ended.
+        """
+        if record.ended is not None:
+            return
+        spec_id = record.spec.id
+        directory = self.directory(spec_id)
+        ran = (directory / STARTED).exists() and not (self._settings.crun_root / spec_id / "exec.fifo").exists()
+        if not ran:
+            self.reset(record)
+        elif self.is_monitored(spec_id):
+            record.pid = int((directory / monitor.CONTAINER_PID).read_text())
+        else:
+            self.finish(record)
+
+    def is_monitored(self, container_id: str) -> bool:
+        descriptor = monitor.monitor_of(self.directory(container_id), container_id)
+        if descriptor is None:
+            return False
+        os.close(descriptor)
+        return True
+
+    def mark_started(self, record: Record, now: float) -> None:
+        """Before crun is told to: a crash in between is seen by crun's fifo."""
+        record.started_at = now
+        (self.directory(record.spec.id) / STARTED).write_text(repr(now))
+
+    def finish(self, record: Record, message: str = "", code: int | None = None) -> None:
+        """The container is over: end what is left of it, write down how it ended, give its cgroup back."""
+        directory = self.directory(record.spec.id)
+        oom_kills = self._cgroups.oom_kills(record.cgroup)
+        cgroups.kill(self._cgroups, record.cgroup)
+        found = monitor.read_exit(directory, record.spec.id)
+        if found is None and code is None:
+            code, message = KILLED_CODE, message or "the monitor of the container was killed, and the container with it"
+        exit_code = code if code is not None else found.code if found else KILLED_CODE
+        ended = {
+            "finished_at": found.at if found else time.time(),
+            "exit_code": exit_code,
+            "oom_killed": oom_kills > 0 and exit_code != 0,
+            "message": message,
+        }
+        records.write(directory / ENDED, json.dumps(ended).encode())
+        self._forget_run(record)
+        record.pid, record.ended = 0, ended
+
+    def reset(self, record: Record) -> None:
+        """Back to what `build` left, whatever a start has set up. The program has not run."""
+        directory = self.directory(record.spec.id)
+        for pid in monitor.strays(record.spec.id, directory):
+            _kill_and_wait(pid)
+        cgroups.kill(self._cgroups, record.cgroup)
+        self._forget_run(record)
+        for name in (STARTED, monitor.CONTAINER_PID, monitor.MONITOR_PID, "ctl", "winsz", "attach"):
+            (directory / name).unlink(missing_ok=True)
+        record.started_at, record.pid = 0.0, 0
+
+    def end_monitor(self, container_id: str) -> None:
+        """For a monitor that does not end though its container has."""
+        descriptor = monitor.monitor_of(self.directory(container_id), container_id)
+        if descriptor is not None:
+            try:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            finally:
+                os.close(descriptor)
+
+    def remove(self, record: Record) -> None:
+        if record.ended is None:
+            self.reset(record)
+        self.wipe(record.spec.id)
+
+    def wipe(self, container_id: str) -> None:
+        """Free everything that belongs to a container which does not run."""
+        directory = self.directory(container_id)
+        if directory.is_dir():
+            (directory / RECORD).unlink(missing_ok=True)
+            kernel.unmount(directory / "rootfs")
+            shutil.rmtree(directory)
+        layer = self._settings.layers_dir / container_id
+        if layer.is_dir():
+            shutil.rmtree(layer)
+
+    def _forget_run(self, record: Record) -> None:
+        cgroups.remove(self._cgroups, record.cgroup)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._settings.crun_root / record.spec.id)
+
+    def _mount_root(self, container_id: str, layer: str, root: Path) -> None:
+        own = self._settings.layers_dir / container_id
+        upper, work, empty = own / "upper", own / "work", own / "empty"
+        for path in (upper, work, empty, root):
+            path.mkdir(parents=True)
+        upper.chmod(0o755)
+        lower = self._storage.lower_directories(layer) if layer else str(empty)
+        # Relative to this thread's own working directory: absolute, a long chain would not fit in a page. Volatile,
+        # because what a container writes to its root ends with it: no sync when it is unmounted.
+        os.chdir(self._storage.overlay_dir)
+        options = f"lowerdir={lower},upperdir={upper},workdir={work},volatile"
+        kernel.mount("overlay", str(root), "overlay", 0, options)
+        os.chdir("/")
+
+
+def _kill_and_wait(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            cgroups.await_ends([descriptor], time.monotonic() + MONITOR_SECONDS_MAX)
+        finally:
+            os.close(descriptor)
