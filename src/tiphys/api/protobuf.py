@@ -166,15 +166,14 @@ def _value(value: int | memoryview, field: Field, depth: int) -> Any:
     if kind in (Kind.INT32, Kind.INT64):
         return _signed(value)
     if kind is Kind.BOOL:
-        return bool(value)
+        return bool(_signed(value))
     if kind is Kind.MESSAGE:
         assert field.message is not None
         return _message(_view(value), field.message, depth + 1)
     if kind is Kind.BYTES:
         return base64.b64encode(_view(value)).decode()
     if kind is Kind.DOUBLE:
-        (number,) = struct.unpack("<d", _view(value))
-        return number
+        return _double(_view(value))
     return _special(_view(value), kind, depth)
 
 
@@ -238,6 +237,14 @@ def _signed(value: int | memoryview) -> int:
     if not isinstance(value, int):
         raise ProtobufError("proto: wrong wireType = 2")
     return value - (1 << 64) if value >> 63 else value
+
+
+def _double(view: memoryview) -> float:
+    try:
+        (number,) = struct.unpack("<d", view)
+    except struct.error:
+        raise ProtobufError("unexpected EOF") from None
+    return float(number)
 
 
 def _time(seconds: int, nanos: int, *, micro: bool) -> str | None:
