@@ -13,6 +13,34 @@ from tiphys.api.validation.validator import Object, Validator
 _GROUP = "flowcontrol.apiserver.k8s.io"
 _PRECEDENCE_MAX = 10000
 _QUEUES_MAX = 10_000_000
+_ALL = {
+    "resourceRules": [
+        {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True, "namespaces": ["*"]}
+    ],
+    "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+}
+# Two schemas are Kubernetes' own and never changed: the way past all limits, and the way for all that no other takes.
+_FIXED: Mapping[str, Object] = {
+    "exempt": {
+        "priorityLevelConfiguration": {"name": "exempt"},
+        "matchingPrecedence": 1,
+        "rules": [{"subjects": [{"kind": "Group", "group": {"name": "system:masters"}}], **_ALL}],
+    },
+    "catch-all": {
+        "priorityLevelConfiguration": {"name": "catch-all"},
+        "matchingPrecedence": 10000,
+        "distinguisherMethod": {"type": "ByUser"},
+        "rules": [
+            {
+                "subjects": [
+                    {"kind": "Group", "group": {"name": "system:unauthenticated"}},
+                    {"kind": "Group", "group": {"name": "system:authenticated"}},
+                ],
+                **_ALL,
+            }
+        ],
+    },
+}
 _SUBJECT_KINDS = ("Group", "ServiceAccount", "User")
 
 
@@ -25,7 +53,11 @@ def flow_schema(obj: Object) -> list[FieldError]:
     if precedence > _PRECEDENCE_MAX:
         text = f"must not be greater than {_PRECEDENCE_MAX}"
         errors.append(invalid("spec.matchingPrecedence", precedence, text))
-    if precedence == 1 and obj["metadata"]["name"] != "exempt":
+    named = obj["metadata"]["name"]
+    if named in _FIXED and spec != _FIXED[named]:
+        shown = internal(spec, "flowcontrol.v1.FlowSchemaSpec")
+        return [invalid("spec", shown, f"spec of '{named}' must equal the fixed value")]
+    if precedence == 1 and named != "exempt":
         text = "only the schema named 'exempt' may have matchingPrecedence 1"
         errors.append(invalid("spec.matchingPrecedence", precedence, text))
     if method is not None and method.get("type") not in ("ByNamespace", "ByUser"):

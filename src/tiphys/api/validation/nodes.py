@@ -133,11 +133,16 @@ def node_update(new: Object, old: Object) -> list[FieldError]:
     return errors + taint_errors(spec.get("taints") or (), "metadata.taints")
 
 
+def node_main_update(new: Object, old: Object) -> list[FieldError]:
+    """Outside of the status a changed node is checked as a new one and as a changed one, in Kubernetes too."""
+    return node(new) + node_update(new, old)
+
+
 VALIDATORS = {
     ("", "namespaces"): Validator(
         namespace,
         name=names.dns_label,
         subresources={"status": namespace_status, "finalize": namespace_finalize},
     ),
-    ("", "nodes"): Validator(node, node_update, subresources={"status": node_update}),
+    ("", "nodes"): Validator(node, node_main_update, subresources={"status": node_update}),
 }

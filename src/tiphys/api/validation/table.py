@@ -20,6 +20,7 @@ FILES: tuple[str, ...] = (
     "certificates",
     "classes",
     "config",
+    "devices",
     "endpoints",
     "events",
     "flowcontrol",
