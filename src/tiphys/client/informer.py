@@ -235,6 +235,10 @@ class Informers:
                 self._group.create_task(informer.run(), name=f"informer {resource.name}")
         return informer
 
+    def apart(self, resource: Resource, *, field_selector: str = "", label_selector: str = "") -> Informer:
+        """One of its own for a part of a resource; whoever asks for it runs it."""
+        return Informer(self._client, resource, field_selector=field_selector, label_selector=label_selector)
+
     async def synced(self) -> None:
         for informer in list(self._informers.values()):
             await informer.synced()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,17 +19,24 @@ from tiphys.pki.authority import Authority, KeyPair
 
 CLUSTER = "tiphys"
 ADMIN, ADMIN_GROUP = "kubernetes-admin", "system:masters"
+# As whom the API server speaks to node agents.
+KUBELET_CLIENT = "kube-apiserver-kubelet-client"
 # Any address of the Internet: no packet is sent, the kernel only says which of ours it would leave from.
 _FAR_AWAY = ("192.0.2.1", 9)
 
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """`authority` signs clients and servers alike; `admin` may do everything."""
+    """
+    `authority` signs clients and servers alike; `admin` may do everything. `node` is what this machine's agent shows,
+    `kubelet_client` what the API server shows to agents.
+    """
 
     authority: Authority
     server: KeyPair
     admin: KeyPair
+    kubelet_client: KeyPair
+    node: KeyPair
 
 
 def load_or_create(settings: Settings, advertised: str) -> Identities:
@@ -36,15 +44,22 @@ def load_or_create(settings: Settings, advertised: str) -> Identities:
     directory = settings.pki_dir
     signer = authority.load_or_create(directory, "ca", f"{CLUSTER}-ca")
     names = server_names(settings, advertised)
-    server = _current(directory, "apiserver", signer, names)
-    if server is None:
-        server = signer.issue_server("kube-apiserver", names)
-        authority.save(directory, "apiserver", server)
-    admin = _current(directory, "admin", signer, ())
-    if admin is None:
-        admin = signer.issue_client(ADMIN, (ADMIN_GROUP,))
-        authority.save(directory, "admin", admin)
-    return Identities(signer, server, admin)
+    own = tuple(dict.fromkeys(name for name in (settings.node_name, advertised, "127.0.0.1", "localhost") if name))
+
+    def pair(stem: str, issue: Callable[[], KeyPair], addresses: tuple[str, ...] = ()) -> KeyPair:
+        found = _current(directory, stem, signer, addresses)
+        if found is None:
+            found = issue()
+            authority.save(directory, stem, found)
+        return found
+
+    return Identities(
+        authority=signer,
+        server=pair("apiserver", lambda: signer.issue_server("kube-apiserver", names), names),
+        admin=pair("admin", lambda: signer.issue_client(ADMIN, (ADMIN_GROUP,))),
+        kubelet_client=pair("kubelet-client", lambda: signer.issue_client(KUBELET_CLIENT)),
+        node=pair("node", lambda: signer.issue_server(f"system:node:{settings.node_name}", own), own),
+    )
 
 
 def _current(directory: Path, stem: str, signer: Authority, addresses: tuple[str, ...]) -> KeyPair | None:

@@ -26,6 +26,7 @@ from tiphys.cluster import identities
 from tiphys.cluster.failures import CannotServe
 from tiphys.cluster.identities import Identities
 from tiphys.cluster.process import Progress
+from tiphys.cluster.reach import Nodes
 from tiphys.cluster.settings import Settings
 from tiphys.pki import kubeconfig, tls
 from tiphys.store.door import Store, StoreError
@@ -62,8 +63,8 @@ class Readiness:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, progress: Progress, reach: Reach | None = None) -> AsyncIterator[Master]:
-    """The API server, ready for clients, until the block is left. `reach` finds nodes. Raises CannotServe."""
+async def serving(settings: Settings, progress: Progress) -> AsyncIterator[Master]:
+    """The API server, ready for clients, until the block is left. Raises CannotServe."""
     advertised = identities.advertised_address(settings)
     keys = identities.load_or_create(settings, advertised)
     progress.tell("keys")
@@ -76,6 +77,8 @@ async def serving(settings: Settings, progress: Progress, reach: Reach | None = 
         security = _security(settings, store)
         stack.callback(security.close)
         readiness = Readiness()
+        reach = Nodes(keys)
+        stack.push_async_callback(reach.close)
         api = _api_server((settings, advertised, listener.port), store, security, readiness, reach)
         master = Master(settings, keys, api, security, listener.port, advertised)
         await stack.enter_async_context(_running(master, listener))
@@ -145,15 +148,14 @@ def _security(settings: Settings, store: Store) -> Security:
 
 
 def _api_server(
-    place: tuple[Settings, str, int], store: Store, security: Security, readiness: Readiness, reach: Reach | None
+    place: tuple[Settings, str, int], store: Store, security: Security, readiness: Readiness, reach: Reach
 ) -> ApiServer:
     settings, advertised, port = place
 
     def extras(cache: Cache) -> Extras:
         given = security.extras(cache)
         own = pages.builtin({"shutdown": readiness})
-        given = dataclasses.replace(given, pages=[*given.pages, *own])
-        return given if reach is None else dataclasses.replace(given, reach=reach)
+        return dataclasses.replace(given, pages=[*given.pages, *own], reach=reach)
 
     own_settings = server.Settings(advertised, port, settings.service_cidr)
     return ApiServer(store, own_settings, sealer=security.sealer, extras=extras)

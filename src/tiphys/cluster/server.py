@@ -1,48 +1,93 @@
 """
-A cluster in one process: the API server, and around it the parts that were asked for, in one TaskGroup.
+A cluster in one process: the API server, and around it the parts that the settings ask for, in one TaskGroup.
 
-Parts are strangers to each other: each gets a client of its own, made of the API server's Handler and an identity.
-They stop before the API server does, so that their last words are still heard. A part that fails takes the server
-down with it: half a cluster that looks whole is worse than none.
+Parts are strangers to each other: each gets a client of its own, made of the API server's Handler and an identity;
+they share caches of what they all read. They stop before the API server does, so that their last words are still heard.
+A part that fails takes the server down with it: half a cluster that looks whole is worse than none.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-from tiphys.apiserver.subresources.connect import Reach
+from tiphys.client.informer import Informers
 from tiphys.cluster import master, process
+from tiphys.cluster.failures import CannotServe
 from tiphys.cluster.master import Master
 from tiphys.cluster.process import Progress
 from tiphys.cluster.settings import Settings
 
-# Works until it is cancelled; makes its own client: `Client(master.handle, identity=…)`.
-Part = Callable[[Master], Awaitable[None]]
 
-
-async def serve(
-    settings: Settings, progress: Progress, parts: Sequence[Part] = (), *, reach: Reach | None = None
-) -> None:
-    """Run until SIGTERM or SIGINT. `reach` is how the API server finds nodes. Raises CannotServe."""
+async def serve(settings: Settings, progress: Progress) -> None:
+    """Run until SIGTERM or SIGINT. Raises CannotServe."""
     with _stopped_by_signals() as stop:
-        async with master.serving(settings, progress, reach) as running, asyncio.TaskGroup() as tasks:
-            working = [tasks.create_task(_run(part, running)) for part in parts]
+        async with master.serving(settings, progress) as running:
             process.write_pid_file(settings.pid_file)
-            progress.tell(process.READY)
             try:
-                await stop.wait()
+                await _until(stop, _parts(running, progress))
             finally:
                 settings.pid_file.unlink(missing_ok=True)
-                for task in working:
-                    task.cancel()
 
 
-async def _run(part: Part, running: Master) -> None:
-    await part(running)
-    raise RuntimeError(f"{part!r} ended by itself")
+async def _until(stop: asyncio.Event, parts: Awaitable[None]) -> None:
+    """Run the parts until `stop`; raises what they raise."""
+    working = asyncio.ensure_future(parts)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not working.done():
+        working.cancel()
+    try:
+        await working
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+    except BaseExceptionGroup as group:
+        failed = group.subgroup(CannotServe)
+        if failed is None:
+            raise
+        raise _first(failed) from None
+
+
+def _first(group: BaseExceptionGroup[CannotServe]) -> CannotServe:
+    """The one failure inside of nested groups."""
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+async def _parts(running: Master, progress: Progress) -> None:
+    """Everything around the API server, until cancelled."""
+    settings = running.settings
+    if not settings.run_controllers and not settings.run_node:
+        progress.tell(process.READY)
+        await asyncio.get_running_loop().create_future()
+    # Imported when they are wanted: a bare API starts without them.
+    from tiphys.cluster import controllers
+
+    informers = Informers(controllers.reader(running))
+    async with asyncio.TaskGroup() as group:
+        if settings.run_controllers:
+            group.create_task(controllers.run_all(controllers.build(running, informers)), name="controllers")
+            progress.tell("controllers")
+        group.create_task(informers.run(), name="informers")
+        if settings.run_node:
+            from tiphys.cluster import node
+
+            group.create_task(node.run(running, informers, _teller(progress)), name="node")
+        else:
+            progress.tell(process.READY)
+
+
+def _teller(progress: Progress) -> Callable[[str], None]:
+    def tell(step: str) -> None:
+        progress.tell(step)
+        if step == "node":
+            progress.tell(process.READY)
+
+    return tell
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from tiphys.api import resources
 from tiphys.client.client import Client
 from tiphys.client.events import Recorder
-from tiphys.client.informer import Informer, Informers
+from tiphys.client.informer import Informers
 from tiphys.controllers.rootca.plan import CONFIG_MAPS, NAME, plan
 from tiphys.reconcile.commands import Performed, perform
 from tiphys.reconcile.loop import Key, Loop, own_key
@@ -30,7 +30,7 @@ class RootCaController:
         self._recorder = recorder
         self._bundle = bundle
         self._namespaces = informers.of(NAMESPACES)
-        self._published = Informer(client, CONFIG_MAPS, field_selector=f"metadata.name={NAME}")
+        self._published = informers.apart(CONFIG_MAPS, field_selector=f"metadata.name={NAME}")
         sources = {self._namespaces: own_key, self._published: _namespace}
         self._loop = Loop("root-ca-certificate-publisher-controller", self._reconcile, sources)
 

@@ -1,0 +1,159 @@
+"""
+The node's part of a cluster: network, runtime, agent, its HTTPS server, proxy and DNS.
+
+Everything that lives on this machine and outlives the process (containers, rules, namespaces) is adopted at start and
+left alone at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from tiphys.apiserver.health import version
+from tiphys.client.client import Client
+from tiphys.client.informer import Informers
+from tiphys.cluster import identities
+from tiphys.cluster.dns_service import publish
+from tiphys.cluster.failures import CannotServe
+from tiphys.cluster.identities import Identities
+from tiphys.cluster.master import Master
+from tiphys.cluster.settings import Settings
+from tiphys.dns.server import DnsServer
+from tiphys.dns.settings import DnsSettings
+from tiphys.network.door import NotPermitted
+from tiphys.network.kernel import KernelNetwork
+from tiphys.network.settings import NetworkSettings
+from tiphys.node.agent import Doors, NodeAgent
+from tiphys.node.machine import read_machine
+from tiphys.node.server.handler import NodeHandler
+from tiphys.node.settings import NodeSettings
+from tiphys.pki import tls
+from tiphys.pki.authority import subject_of
+from tiphys.proxy.proxy import Proxy
+from tiphys.proxy.settings import ProxySettings
+from tiphys.runtime.crun import CrunRuntime
+from tiphys.runtime.settings import RuntimeSettings
+from tiphys.runtime.version import runtime_version
+from tiphys.wire import server as http
+from tiphys.wire.messages import Identity
+
+DNS_PORT = 53
+
+
+def network_settings(settings: Settings) -> NetworkSettings:
+    return NetworkSettings(
+        run_dir=settings.run_dir / "network",
+        bridge=settings.bridge,
+        pod_cidr=settings.pod_cidr,
+        service_cidr=settings.service_cidr,
+        table=settings.nft_table,
+    )
+
+
+def runtime_settings(settings: Settings) -> RuntimeSettings:
+    mirrors: dict[str, tuple[str, ...]] = {}
+    for registry, mirror in settings.registry_mirrors:
+        mirrors[registry] = (*mirrors.get(registry, ()), mirror)
+    return RuntimeSettings(
+        data_dir=settings.data_dir / "runtime",
+        run_dir=settings.run_dir / "runtime",
+        storage_root=settings.storage_root,
+        storage_runroot=settings.storage_run,
+        cgroup_parent=settings.cgroup,
+        mirrors=mirrors,
+        insecure_registries=settings.insecure_registries,
+    )
+
+
+def node_settings(settings: Settings, node_ip: str) -> NodeSettings:
+    return NodeSettings(
+        node_name=settings.node_name,
+        node_ip=node_ip,
+        data_dir=settings.data_dir / "node",
+        run_dir=settings.run_dir / "node",
+        log_dir=settings.pod_logs,
+        port=settings.node_port,
+        cluster_dns=(settings.dns_address,),
+        cluster_domain=settings.cluster_domain,
+        pod_cidr=settings.pod_cidr,
+    )
+
+
+def identity_of(settings: Settings) -> Identity:
+    """As whom the agent speaks: the Node authorizer and NodeRestriction know it."""
+    return Identity(f"system:node:{settings.node_name}", ("system:nodes", "system:authenticated"))
+
+
+async def run(master: Master, informers: Informers, ready: Callable[[str], None]) -> None:
+    """Work until cancelled; `ready` is told each step. Raises CannotServe."""
+    settings = master.settings
+    network = KernelNetwork(network_settings(settings))
+    try:
+        await network.open()
+    except NotPermitted as error:
+        raise CannotServe(str(error)) from None
+    ready("network")
+    runtime = CrunRuntime(runtime_settings(settings))
+    node_ip = master.advertised or network_settings(settings).gateway
+    own = node_settings(settings, node_ip)
+    client = Client(master.handle, identity=identity_of(settings), user_agent="kubelet")
+    agent = NodeAgent(
+        own, Doors(client, runtime, network, read_machine(own, runtime_version(), version()["gitVersion"]))
+    )
+    try:
+        async with _serving(master.identities, settings, agent, runtime), asyncio.TaskGroup() as group:
+            group.create_task(agent.run(), name="node agent")
+            group.create_task(_proxy(settings, informers).run(), name="proxy")
+            dns = _dns(settings, client, informers)
+            group.create_task(dns.run(), name="dns")
+            await publish(master, network_settings(settings).gateway, DNS_PORT)
+            await agent.ready.wait()
+            ready("node")
+    finally:
+        await runtime.close()
+        await network.close()
+
+
+def _proxy(settings: Settings, informers: Informers) -> Proxy:
+    own = ProxySettings(
+        settings.node_name,
+        cluster_cidr=settings.pod_cidr,
+        service_cidr=settings.service_cidr,
+        table=f"{settings.nft_table}-services",
+    )
+    return Proxy(own, informers.of)
+
+
+def _dns(settings: Settings, client: Client, informers: Informers) -> DnsServer:
+    own = DnsSettings(
+        listen=((network_settings(settings).gateway, DNS_PORT),),
+        domain=settings.cluster_domain,
+        address=settings.dns_address,
+        own_cidrs=(settings.pod_cidr, settings.service_cidr),
+    )
+    return DnsServer(client, own, informer_of=informers.of)
+
+
+@asynccontextmanager
+async def _serving(keys: Identities, settings: Settings, agent: NodeAgent, runtime: CrunRuntime) -> AsyncIterator[None]:
+    """The agent's HTTPS server, for the API server alone."""
+
+    def is_api_server(certificate: bytes) -> bool:
+        return subject_of(certificate).name == identities.KUBELET_CLIENT
+
+    handler = NodeHandler(agent.here, runtime, is_api_server, node_name=settings.node_name)
+    context = tls.server_context(keys.node, client_authorities=keys.authority.bundle)
+    try:
+        listener = await http.start(handler, host=settings.bind, port=settings.node_port, tls=context)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            text = f"port {settings.node_port} (the node agent's) is taken: choose another with --node-port"
+            raise CannotServe(text) from None
+        raise
+    try:
+        yield
+    finally:
+        await listener.close()

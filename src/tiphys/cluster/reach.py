@@ -1,0 +1,52 @@
+"""How the API server gets to machines: pools of connections to node agents and, for proxies, to anything."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from tiphys.api import errors
+from tiphys.cluster.identities import Identities
+from tiphys.pki import tls
+from tiphys.wire.messages import Handler
+from tiphys.wire.pool import HttpPool
+
+Object = dict[str, Any]
+
+# Pools that are kept; the one that was not used for longest goes first.
+POOLS_MAX = 256
+
+
+class Nodes:
+    """The door `Reach`: nodes over TLS, with the API server's own certificate and theirs checked."""
+
+    def __init__(self, keys: Identities) -> None:
+        self._to_nodes = tls.client_context(keys.authority.bundle, keys.kubelet_client)
+        self._to_anything = tls.unverified_client_context()
+        self._pools: OrderedDict[tuple[str, str], HttpPool] = OrderedDict()
+
+    def node(self, node: Object) -> Handler:
+        status = node.get("status") or {}
+        address = next((a["address"] for a in status.get("addresses") or () if a["type"] == "InternalIP"), "")
+        port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port")
+        if not address or not port:
+            raise errors.unavailable(f"node {node['metadata']['name']} has not said where its agent answers")
+        return self._pool(f"https://{address}:{port}", node["metadata"]["name"])
+
+    def address(self, host: str, port: int, *, tls: bool) -> Handler:
+        return self._pool(f"{'https' if tls else 'http'}://{host}:{port}", "")
+
+    def _pool(self, url: str, node_name: str) -> HttpPool:
+        pool = self._pools.pop((url, node_name), None)
+        if pool is None:
+            context = self._to_nodes if node_name else self._to_anything
+            pool = HttpPool(url, tls=context, server_name=node_name) if node_name else HttpPool(url, tls=context)
+        self._pools[(url, node_name)] = pool
+        if len(self._pools) > POOLS_MAX:
+            self._pools.popitem(last=False)
+        return pool
+
+    async def close(self) -> None:
+        for pool in self._pools.values():
+            await pool.close()
+        self._pools.clear()
