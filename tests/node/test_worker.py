@@ -6,6 +6,7 @@ from pathlib import Path
 from node_builders import PODS, container, gone, is_ready, new_pod, on_a_node, phase, waits
 from tiphys.api import resources
 from tiphys.api.errors import unavailable
+from tiphys.node.pod import worker
 from tiphys.runtime.fake import Answer
 
 CONFIG_MAPS = resources.get("", "v1", "configmaps")
@@ -340,3 +341,18 @@ def test_an_api_that_is_away_loses_nothing(tmp_path):
         assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 5
 
     on_a_node(tmp_path, scenario)
+
+
+def test_a_worker_that_fails_begins_anew_and_the_agent_lives_on(tmp_path, monkeypatch):
+    async def scenario(box):
+        failures = [RuntimeError("a bug")]
+        true_plan = worker.plan
+        monkeypatch.setattr(worker, "plan", lambda *facts: _raise(failures.pop()) if failures else true_plan(*facts))
+        await box.create(new_pod())
+        await box.ready()
+
+    on_a_node(tmp_path, scenario)
+
+
+def _raise(error):
+    raise error

@@ -204,8 +204,10 @@ class Registration:
         status = node_status(self._settings, self._machine, images)
         before = (self.node.get("status") or {}).get("conditions") or ()
         status["conditions"] = conditions_of(self.pressure, before, self._now())
-        # Addresses are merged by type, so a former address must be named to be dropped.
-        status["addresses"] = [{"$patch": "replace"}, *status["addresses"]]
+        if (self.node.get("status") or {}).get("addresses"):
+            # Addresses are merged by type: without this a former one would stay. Where there is none yet, the
+            # directive itself would be stored.
+            status["addresses"] = [{"$patch": "replace"}, *status["addresses"]]
         self.node = await self._client.patch(
             self._nodes,
             ("", self._settings.node_name),

@@ -104,6 +104,7 @@ class PodWorker:
     async def run(self) -> None:
         if self.state.pod["metadata"].get("deletionTimestamp") and self.state.ending is None:
             self.end(Ending(self._deletion_deadline(), deleting=True))
+        self._forget_operations()
         async with asyncio.TaskGroup() as group:
             self._group = group
             self._adopt()
@@ -122,6 +123,14 @@ class PodWorker:
                 await self.state.changed.wait()
         except TimeoutError:
             return
+
+    def _forget_operations(self) -> None:
+        """After a failure of this worker nothing is under way any more."""
+        state = self.state
+        state.sandbox, state.volumes = replace(state.sandbox, busy=False), replace(state.volumes, busy=False)
+        state.tearing_down = False
+        for container in state.containers.values():
+            container.operation = ""
 
     def _adopt(self) -> None:
         """Runs that go on from before this agent: follow and probe them."""

@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from tiphys.api import errors
-from tiphys.node.server.activity import Activity
+from tiphys.node.server.activity import Activity, until_lost
 from tiphys.node.server.doors import ServerLimits
 from tiphys.node.server.streams import Status, Streams
 from tiphys.runtime.door import Process, RuntimeFailure
@@ -64,23 +64,24 @@ class Conversation:
     async def _converse(self, process: Process) -> None:
         working = asyncio.create_task(self._serve(process), name="remote command")
         idle = asyncio.create_task(self._activity.idle(self._limits.idle_seconds))
+        lost = asyncio.create_task(until_lost(self._streams.owner, self._limits.ping_seconds))
         ended = False
         try:
-            await asyncio.wait((working, idle, self._streams.gone), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((working, idle, lost, self._streams.gone), return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 code = working.result()
                 ended = True
                 await self._streams.end(SUCCESS if self._attached else exit_status(code), self._limits.linger_seconds)
             elif idle.done():
                 await self._fail(f"no data for {self._limits.idle_seconds:.0f} s")
-        except ConnectionLost as lost:
-            log.debug("the client of a remote command went away: %s", lost)
+        except ConnectionLost as error:
+            log.debug("the client of a remote command went away: %s", error)
         except (RuntimeFailure, OSError) as error:
             await self._fail(f"error executing command in container: {error}")
         finally:
-            for task in (working, idle):
+            for task in (working, idle, lost):
                 task.cancel()
-            await asyncio.gather(working, idle, return_exceptions=True)
+            await asyncio.gather(working, idle, lost, return_exceptions=True)
             if not ended and not self._attached:
                 await self._kill(process)
             process.close()

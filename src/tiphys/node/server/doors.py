@@ -48,7 +48,8 @@ class ServerLimits:
     """
     `idle_seconds` without a byte of data end a stream; pings do not count. `streams_seconds` is how long a client may
     take to open the streams it asked for. A process that has ended may leave its output open in a child: after
-    `quiet_seconds` without a byte nobody waits for it any more.
+    `quiet_seconds` without a byte nobody waits for it any more. `ping_seconds` is how often a client is tried:
+    one whose input nobody takes is not read, so its end would not be seen.
     """
 
     idle_seconds: float = 4 * 3600.0
@@ -56,5 +57,6 @@ class ServerLimits:
     quiet_seconds: float = 2.0
     linger_seconds: float = 5.0
     kill_seconds: float = 5.0
+    ping_seconds: float = 30.0
     connect_seconds: float = 10.0
     sessions_max: int = 500

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tiphys.api.errors import StatusError
-from tiphys.node.server.activity import Activity
+from tiphys.node.server.activity import Activity, until_lost
 from tiphys.node.server.doors import ServerLimits
 from tiphys.node.server.query import port_number
 from tiphys.wire.channels import Channels
@@ -64,19 +64,20 @@ class PortForward:
         session = SpdySession(raw, client=False)
         running = asyncio.create_task(session.run(), name="spdy session")
         accepting = asyncio.create_task(self._accept(session))
-        await self._until_first(running, accepting, close=session.close)
+        await self._until_first(session, running, accepting)
 
     async def over_channels(self, raw: Stream, ports: list[int], *, base64_text: bool) -> None:
         """Two channels a port; each begins with its port number, little-endian."""
         channels = Channels(WebSocket(raw), range(2 * len(ports)), base64_text=base64_text)
         running = asyncio.create_task(channels.run(), name="websocket channels")
         serving = asyncio.create_task(self._serve_channels(channels, ports))
-        await self._until_first(running, serving, close=channels.close)
+        await self._until_first(channels, running, serving)
 
     async def _until_first(
-        self, running: asyncio.Task[None], serving: asyncio.Task[None], *, close: Callable[[], Awaitable[None]]
+        self, client: SpdySession | Channels, running: asyncio.Task[None], serving: asyncio.Task[None]
     ) -> None:
-        tasks = (serving, running, asyncio.create_task(self._activity.idle(self._limits.idle_seconds)))
+        idle = asyncio.create_task(self._activity.idle(self._limits.idle_seconds))
+        tasks = (serving, running, idle, asyncio.create_task(until_lost(client, self._limits.ping_seconds)))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if serving.done() and not serving.cancelled() and serving.exception() is not None:
@@ -84,7 +85,7 @@ class PortForward:
         finally:
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
-            await close()
+            await client.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
