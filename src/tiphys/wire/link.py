@@ -21,6 +21,8 @@ RECEIVE_BYTES = 65536
 UNSENT_BYTES_MAX = 65536
 # Unread bytes of one raw stream before the peer has to wait.
 UNREAD_BYTES_MAX = 262144
+# How long a raw stream that was closed may go on sending what was written.
+CLOSING_SECONDS = 10.0
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 
 
@@ -186,7 +188,10 @@ class Link(asyncio.BufferedProtocol):
         if self.tls is not None:
             self.tls.finish()
         self.finished = True
-        self.transport.write_eof()
+        try:
+            self.transport.write_eof()
+        except OSError:  # the peer has reset the connection: its loss is told by the transport
+            self.transport.abort()
 
     def close(self) -> None:
         """Close after what was written has gone out."""
@@ -271,7 +276,11 @@ class LinkStream:
         self._link.finish()
 
     async def close(self) -> None:
-        self._link.close()
+        """What was written still goes out, unless the peer does not take it."""
+        link = self._link
+        link.close()
+        if not link.closed and link.transport.get_write_buffer_size():
+            link.loop.call_later(CLOSING_SECONDS, link.abort)
 
     # what the link calls
 
