@@ -1,11 +1,13 @@
 """
-The objects that a cluster has from the first moment: system namespaces, priority classes, and the API server's own
-Service with its endpoints. Written through the API itself, so that they are defaulted and validated like all others;
-written again at each start only where something is missing or another address is true now.
+The objects that a cluster has from the first moment: system namespaces, priority classes, the API server's own Service
+with its endpoints, and what it says of itself (boot_objects.py). Written through the API itself, so that they are
+defaulted and validated like all others; written again at each start only where something is missing or another address
+is true now.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 from collections.abc import Iterable
@@ -15,6 +17,7 @@ import orjson
 
 from tiphys.api import resources
 from tiphys.api.resources import Resource
+from tiphys.apiserver import boot_objects
 from tiphys.apiserver.cache import Cache
 from tiphys.apiserver.call import Object
 from tiphys.wire.messages import Handler, Identity, Request
@@ -50,6 +53,11 @@ async def boot(handler: Handler, cache: Cache, advertised: Advertised) -> None:
     await _ensure(handler, cache, resources.get("networking.k8s.io", "v1", "servicecidrs"), cidrs)
     for resource, obj in _own_service(advertised):
         await _ensure(handler, cache, resource, obj)
+    async with asyncio.TaskGroup() as tasks:  # together, so that the store commits them together
+        for resource, obj in boot_objects.flow_control():
+            tasks.create_task(_ensure(handler, cache, resource, obj, boot_objects.PRODUCER))
+        for resource, obj in boot_objects.api_services():
+            tasks.create_task(_ensure(handler, cache, resource, obj, boot_objects.AGGREGATOR))
 
 
 def _named(name: str) -> Object:
@@ -98,12 +106,12 @@ def _own_service(advertised: Advertised) -> Iterable[tuple[Resource, Object]]:
     yield resources.get("discovery.k8s.io", "v1", "endpointslices"), piece
 
 
-async def _ensure(handler: Handler, cache: Cache, resource: Resource, wanted: Object) -> None:
+async def _ensure(handler: Handler, cache: Cache, resource: Resource, wanted: Object, agent: str = _AGENT) -> None:
     metadata = wanted["metadata"]
     namespace, name = metadata.get("namespace", ""), metadata["name"]
     present = cache.get(resource.group, resource.name, namespace, name)
     if present is None:
-        await _send(handler, "POST", resource.path(namespace), wanted)
+        await _send(handler, "POST", resource.path(namespace), wanted, agent)
     elif resource.name in ("endpoints", "endpointslices") and not _holds(present, wanted):
         await _send(handler, "PUT", resource.path(namespace, name), wanted)
 
@@ -113,8 +121,8 @@ def _holds(present: Object, wanted: Object) -> bool:
     return all(present.get(name) == value for name, value in wanted.items() if name != "metadata")
 
 
-async def _send(handler: Handler, method: str, path: str, obj: Object) -> None:
-    headers = {"content-type": "application/json", "user-agent": _AGENT}
+async def _send(handler: Handler, method: str, path: str, obj: Object, agent: str = _AGENT) -> None:
+    headers = {"content-type": "application/json", "user-agent": agent}
     response = await handler(Request(method, path, headers, orjson.dumps(obj), identity=SELF))
     if response.status >= 300 and response.status != 409:
         raise RuntimeError(f"{method} {path} at start answered {response.status}: {response.body!r}")

@@ -14,8 +14,9 @@ DEFAULT_ANNOTATIONS = (
 )
 CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 _FINALIZERS = {
-    "persistentvolumeclaims": "kubernetes.io/pvc-protection",
-    "persistentvolumes": "kubernetes.io/pv-protection",
+    ("", "persistentvolumeclaims"): "kubernetes.io/pvc-protection",
+    ("", "persistentvolumes"): "kubernetes.io/pv-protection",
+    ("storage.k8s.io", "volumeattributesclasses"): "kubernetes.io/vac-protection",
 }
 
 
@@ -26,12 +27,12 @@ def in_use_protection() -> Plugin:
         if attributes.object is None:
             return
         metadata = attributes.object["metadata"]
-        finalizer = _FINALIZERS[attributes.resource.name]
+        finalizer = _FINALIZERS[attributes.resource.group, attributes.resource.name]
         finalizers = metadata.get("finalizers") or []
         if finalizer not in finalizers:
             metadata["finalizers"] = [*finalizers, finalizer]
 
-    return Plugin("StorageObjectInUseProtection", on((CREATE,), *(("", name) for name in _FINALIZERS)), mutate)
+    return Plugin("StorageObjectInUseProtection", on((CREATE,), *_FINALIZERS), mutate)
 
 
 def default_class(reader: Reader) -> Plugin:

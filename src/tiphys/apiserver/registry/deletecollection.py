@@ -16,7 +16,7 @@ from tiphys.wire.messages import Response
 
 
 async def deletecollection(parts: Parts, call: Call, route: Route, form: Format) -> Response:
-    """Delete everything that the selectors match; the answer is the list of it."""
+    """Delete everything that the selectors match; the answer is the list of it as it was."""
     assert call.resource is not None
     wanted = list_options(call.resource, route.query)
     options = delete_options(call)
@@ -24,10 +24,10 @@ async def deletecollection(parts: Parts, call: Call, route: Route, form: Format)
     deleted: list[Record] = []
     for record in found.records:
         try:
-            last, _ = await delete_record(parts, call, record, options)
+            await delete_record(parts, call, record, options)
         except errors.StatusError as error:
             if error.code == 404:
                 continue  # somebody else was faster
             raise
-        deleted.append(last)
+        deleted.append(record)
     return answers.of_list(call, deleted, found.metadata, form)
