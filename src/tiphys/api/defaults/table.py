@@ -18,6 +18,7 @@ from tiphys.api.resources import Resource
 Object = dict[str, Any]
 FILES: tuple[str, ...] = (
     "admission",
+    "authentication",
     "autoscaling",
     "classes",
     "config",

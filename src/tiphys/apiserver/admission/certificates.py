@@ -56,6 +56,7 @@ def requester() -> Plugin:
         new, old = attributes.object, attributes.old
         if new is None:
             return
+        new["metadata"].pop("managedFields", None)  # nobody manages a request: it is asked once and answered once
         if old is not None:
             new["spec"] = old.get("spec") or {}
             return

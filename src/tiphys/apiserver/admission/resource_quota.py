@@ -12,17 +12,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from tiphys.api import quantity, resources
+from tiphys.api import ownership, quantity, resources
+from tiphys.api.objects import timestamp
 from tiphys.apiserver.admission.chain import CREATE, UPDATE, Plugin, forbidden
 from tiphys.apiserver.admission.quota_usage import Usage, is_in_scope, unsaid, usage_of
 from tiphys.apiserver.call import Attributes, Object
 from tiphys.apiserver.parts import Parts
+from tiphys.apiserver.registry import body
 from tiphys.apiserver.registry.rewrite import rewrite
 
 QUOTAS = resources.get("", "v1", "resourcequotas")
 # Updates of these can use more than before.
 _GROWING = frozenset((("", "services"), ("", "persistentvolumeclaims"), ("", "pods/resize")))
 _PODS = ("", "pods")
+# Who writes `used`, as Kubernetes names it.
+MANAGER = "kube-apiserver"
 
 
 def plugin(parts: Parts) -> Plugin:
@@ -61,10 +65,13 @@ async def _charge(parts: Parts, attributes: Attributes, quota: Object) -> None:
 
     def change(newest: Object) -> None:
         _check(attributes, newest, asked)
+        before = {**newest, "metadata": {**newest["metadata"]}, "status": newest["status"]}
         used = newest["status"]["used"]
-        newest["status"]["used"] = used | {
-            name: _added(used[name], amount) for name, amount in asked.items() if name in used
-        }
+        added = {name: _added(used[name], amount) for name, amount in asked.items() if name in used}
+        newest["status"] = {**newest["status"], "used": used | added}
+        ignored = ownership.reset_fields(QUOTAS.group, QUOTAS.name, "status")
+        writer = ownership.Writer(MANAGER, QUOTAS.api_version, timestamp(parts.now()), "status", ignored)
+        ownership.record_update(before, newest, body.message_of(QUOTAS), writer)
 
     metadata = quota["metadata"]
     await rewrite(parts, QUOTAS, metadata["namespace"], metadata["name"], change, dry_run=attributes.dry_run)

@@ -7,6 +7,7 @@ and the typing `api/conform`.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Sequence
@@ -189,7 +190,8 @@ def writer_of(call: Call, resource: Resource, options: WriteOptions) -> ownershi
 def own(call: Call, old: Object | None, new: Object, options: WriteOptions) -> None:
     """Record in `new` that its writer owns what differs from `old`."""
     assert call.resource is not None
-    ownership.record_update(old, new, message_of(call.resource), writer_of(call, call.resource, options))
+    writer = dataclasses.replace(writer_of(call, call.resource, options), api_version=body_version(call.resource))
+    ownership.record_update(old, new, message_of(call.resource), writer)
 
 
 def own_scale(call: Call, old: Object, new: Object, options: WriteOptions) -> None:
