@@ -226,3 +226,19 @@ async def test_closing_says_so(raw):
     session, peer = raw
     await session.close()
     assert isinstance(await peer.hear(GoAway), GoAway)
+
+
+async def test_a_ping_of_ours_is_not_taken_for_the_peers(both):
+    client, server = both
+    await client.ping()
+    await server.ping()
+    stream = await client.open(HEADERS)
+    await (await server.accept()).write(b"still here")
+    assert await stream.read() == b"still here"
+
+
+async def test_a_ping_to_nobody_fails(raw):
+    session, peer = raw
+    await peer.raw.tear()
+    with pytest.raises(ConnectionLost):
+        await session.ping()

@@ -132,6 +132,18 @@ async def test_a_stream_over_it_has_bytes_and_no_messages(both):
     await closing
 
 
+async def test_a_ping_is_answered_and_fails_once_it_is_closed(both):
+    client, server = both
+    await client.ping()
+    await server.send(b"x")
+    assert (await client.receive()).data == b"x"
+    closing = asyncio.ensure_future(client.close())
+    assert await server.receive() is None
+    await closing
+    with pytest.raises(ConnectionLost):
+        await client.ping()
+
+
 # channels
 
 

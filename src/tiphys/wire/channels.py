@@ -117,6 +117,9 @@ class Channels:
         else:
             await self._socket.send(bytes((number,)) + data)
 
+    async def ping(self) -> None:
+        await self._socket.ping()
+
     async def close(self) -> None:
         await self._socket.close()
 

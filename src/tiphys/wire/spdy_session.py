@@ -221,6 +221,10 @@ class SpdySession:
             return None
         return await self._arrived.get()
 
+    async def ping(self) -> None:
+        """Whether the peer is there: to one that is gone the write fails, sooner or later. Raises ConnectionLost."""
+        await self.send(Ping(self._next_id % 2 or 2))
+
     async def close(self) -> None:
         """Say GOAWAY and end the connection."""
         if self._over is None:

@@ -110,6 +110,14 @@ class WebSocket:
                 self._protocol.send_binary(data)
             await self._flush()
 
+    async def ping(self) -> None:
+        """Whether the peer is there: to one that is gone the write fails, sooner or later. Raises ConnectionLost."""
+        async with self._writing:
+            if self._protocol.state is not State.OPEN:
+                raise ConnectionLost("the WebSocket is closed")
+            self._protocol.send_ping(b"")
+            await self._flush()
+
     async def finish(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Say that no more comes; reading goes on until the peer's close."""
         async with self._writing:

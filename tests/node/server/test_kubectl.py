@@ -1,6 +1,7 @@
 """Real kubectl of every age that this machine has, against the node's server."""
 
 import asyncio
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tiphys.api import errors
+from tiphys.wire import link
 
 NEWEST = shutil.which("kubectl")
 FOUND = {NEWEST: None} if NEWEST else {}
@@ -159,6 +161,23 @@ async def test_logs_pass_their_options(kubectl, here, path, websocket):
 async def test_a_client_that_vanishes_ends_its_exec(kubectl, runtime, path, websocket):
     asking = asyncio.ensure_future(kubectl(path, websocket, "exec", "web", "--", "sleep", "60"))
     await asyncio.wait_for(runtime.started.wait(), 10)
+    kubectl.processes[-1].kill()
+    await asyncio.wait_for(runtime.processes[0].wait(), 10)
+    await asking
+    assert runtime.processes[0].killed
+
+
+@few_kubectls
+async def test_a_client_that_vanishes_while_nobody_takes_its_input_ends_its_exec(
+    kubectl, node, runtime, path, websocket, monkeypatch
+):
+    monkeypatch.setattr(link, "CLOSING_SECONDS", 0.1)
+    node.inner._limits = dataclasses.replace(node.inner._limits, ping_seconds=0.1)
+    asking = asyncio.ensure_future(
+        kubectl(path, websocket, "exec", "-i", "web", "--", "sleep", "60", stdin=bytes(10**7))
+    )
+    await asyncio.wait_for(runtime.started.wait(), 10)
+    await asyncio.sleep(0.5)
     kubectl.processes[-1].kill()
     await asyncio.wait_for(runtime.processes[0].wait(), 10)
     await asking
