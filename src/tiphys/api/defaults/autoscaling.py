@@ -33,11 +33,11 @@ def _set_behavior(behavior: Object) -> None:
     up = behavior.setdefault("scaleUp", {})
     up.setdefault("stabilizationWindowSeconds", 0)
     up.setdefault("selectPolicy", "Max")
-    if not up.get("policies"):
+    if "policies" not in up:
         up["policies"] = [_policy("Pods", 4), _policy("Percent", 100)]
     down = behavior.setdefault("scaleDown", {})
     down.setdefault("selectPolicy", "Max")
-    if not down.get("policies"):
+    if "policies" not in down:
         down["policies"] = [_policy("Percent", 100)]
 
 

@@ -49,30 +49,34 @@ def update_daemon_set(new: Object, old: Object) -> None:
 
 def create_job(obj: Object) -> None:
     """Unless the client selects the pods itself, they are selected by the Job's uid."""
-    spec = obj["spec"]
-    if not spec.get("manualSelector"):
-        _generate_selector(obj, spec)
-    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
-    if labels and not obj["metadata"].get("labels"):
-        obj["metadata"]["labels"] = dict(labels)
-
-
-def _generate_selector(obj: Object, spec: Object) -> None:
-    name, uid = obj["metadata"].get("name", ""), obj["metadata"].get("uid", "")
+    spec, metadata = obj["spec"], obj["metadata"]
     template = spec.setdefault("template", {})
     if template.get("metadata") is None:
         template["metadata"] = {}
-    labels = template["metadata"].setdefault("labels", {})
-    for key, value in (
-        (_OLD_JOB_NAME, name),
-        (JOB_NAME, name),
-        (_OLD_CONTROLLER_UID, uid),
-        (CONTROLLER_UID, uid),
-    ):
-        # A value of the client's own that differs stays, and validation refuses it.
-        if labels.setdefault(key, value) != value:
-            return
+    # A Job without labels has those of its template, also the ones that are only made here.
+    shares_labels = metadata.get("labels") in (None, {}, template["metadata"].get("labels"))
+    if not spec.get("manualSelector"):
+        _generate_selector(metadata, spec)
+    if shares_labels and template["metadata"].get("labels"):
+        metadata["labels"] = dict(template["metadata"]["labels"])
+
+
+def _generate_selector(metadata: Object, spec: Object) -> None:
+    """A label that the client has set otherwise stays, and validation refuses it."""
+    name, uid = metadata.get("name", ""), metadata.get("uid", "")
+    labels = spec["template"]["metadata"].setdefault("labels", {})
+    for key in (_OLD_JOB_NAME, JOB_NAME):
+        labels.setdefault(key, name)
+    for key in (_OLD_CONTROLLER_UID, CONTROLLER_UID):
+        labels.setdefault(key, uid)
     spec.setdefault("selector", {}).setdefault("matchLabels", {}).setdefault(CONTROLLER_UID, uid)
+
+
+def drop_unavailable(obj: Object, old: Object | None = None) -> None:
+    """How many pods of a StatefulSet may be away at once is an option that is off: what says so is dropped."""
+    rolling = (obj["spec"].get("updateStrategy") or {}).get("rollingUpdate")
+    if rolling is not None:
+        rolling.pop("maxUnavailable", None)
 
 
 STRATEGIES: Mapping[tuple[str, str], Strategy] = {
@@ -85,7 +89,12 @@ STRATEGIES: Mapping[tuple[str, str], Strategy] = {
         subresources={"status": _keep_spec_and_labels},
         warnings=workload_warnings.of_named_template,
     ),
-    ("apps", "statefulsets"): Strategy(subresources={"status": keep_spec}, warnings=workload_warnings.of_stateful_set),
+    ("apps", "statefulsets"): Strategy(
+        create=drop_unavailable,
+        update=drop_unavailable,
+        subresources={"status": keep_spec},
+        warnings=workload_warnings.of_stateful_set,
+    ),
     ("apps", "daemonsets"): Strategy(
         create=create_daemon_set,
         update=update_daemon_set,

@@ -159,7 +159,7 @@ def _operator_errors(operator: str, value: str, path: str) -> list[FieldError]:
 def spread_errors(constraints: Sequence[Object], path: str) -> list[FieldError]:
     """Topology spread constraints."""
     errors: list[FieldError] = []
-    seen: set[tuple[str, str]] = set()
+    pairs = [(each.get("topologyKey", ""), each.get("whenUnsatisfiable", "")) for each in constraints]
     for index, constraint in enumerate(constraints):
         where = f"{path}[{index}]"
         topology, action = constraint.get("topologyKey", ""), constraint.get("whenUnsatisfiable", "")
@@ -169,10 +169,9 @@ def spread_errors(constraints: Sequence[Object], path: str) -> list[FieldError]:
             errors.append(required(f"{where}.topologyKey", "can not be empty"))
         if action not in _UNSATISFIABLE:
             errors.append(not_supported(f"{where}.whenUnsatisfiable", action, _UNSATISFIABLE))
-        if (topology, action) in seen:
+        if (topology, action) in pairs[index + 1 :]:
             both = f"{{{topology}, {action}}}"
             errors.append(duplicate(f"{where}.{{topologyKey, whenUnsatisfiable}}", both))
-        seen.add((topology, action))
         errors += _domain_errors(constraint, where, action)
         for name in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             errors += option_errors(constraint.get(name), f"{where}.{name}", ("Honor", "Ignore"))

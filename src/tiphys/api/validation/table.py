@@ -17,14 +17,18 @@ from tiphys.api.validation.validator import Object, Validator
 
 FILES: tuple[str, ...] = (
     "admission_policies",
+    "autoscaling",
     "certificates",
     "classes",
     "config",
+    "cron_jobs",
     "devices",
+    "disruption",
     "endpoints",
     "events",
     "flowcontrol",
     "ingresses",
+    "jobs",
     "leases",
     "networking",
     "nodes",
@@ -35,6 +39,7 @@ FILES: tuple[str, ...] = (
     "services",
     "storage",
     "webhooks",
+    "workloads",
 )
 
 
