@@ -24,6 +24,13 @@ async def test_every_served_version_has_an_apiservice_and_the_core_comes_first(a
     assert max(items, key=lambda item: item["spec"]["groupPriorityMinimum"])["metadata"]["name"] == "v1."
 
 
+async def test_a_group_that_is_served_here_is_available(ask):
+    found = (await ask("GET", "/apis/apiregistration.k8s.io/v1/apiservices/v1.apps")).body
+    assert [(one["type"], one["status"], one["reason"]) for one in found["status"]["conditions"]] == [
+        ("Available", "True", "Local")
+    ]
+
+
 async def test_flow_schemas_name_levels_that_exist(ask):
     base = "/apis/flowcontrol.apiserver.k8s.io/v1"
     levels = await names(ask, f"{base}/prioritylevelconfigurations")

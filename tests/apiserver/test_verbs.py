@@ -157,3 +157,11 @@ async def test_only_what_is_served_is_acceptable(ask):
 async def test_yaml_is_answered_when_asked_for(ask):
     await ask("POST", SHOP, configmap("a", k="v"))
     assert b"kind: ConfigMap\n" in (await ask("GET", f"{SHOP}/a", accept="application/yaml")).body
+
+
+async def test_options_of_a_wrong_type_are_refused_and_nothing_is_deleted(ask):
+    await ask("POST", SHOP, configmap("a"))
+    refused = await ask("DELETE", f"{SHOP}/a", {"kind": "DeleteOptions", "gracePeriodSeconds": "soon"})
+    text = "json: cannot unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"
+    assert (refused.status, refused.message) == (400, text)
+    assert (await ask("GET", f"{SHOP}/a")).status == 200

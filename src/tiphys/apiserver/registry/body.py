@@ -158,7 +158,10 @@ def decode_options(call: Call, kind: str) -> Object | None:
     if said_kind != kind:
         text = f'no kind "{said_kind}" is registered for version "{said_version}" in scheme "{_META_SCHEME}"'
         raise errors.bad_request(text)
-    return raw
+    try:
+        return conform.conform(raw, schema.message(f"meta.v1.{kind}")).object
+    except conform.ConformError as error:
+        raise errors.bad_request(str(error)) from None
 
 
 def copy_of(obj: Object) -> Object:
