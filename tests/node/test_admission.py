@@ -6,6 +6,7 @@ import pytest
 
 from builders import node
 from node_builders import container, new_pod, on_a_node, phase
+from tiphys.api import resources
 from tiphys.node.admission import refusal
 
 
@@ -77,8 +78,6 @@ def test_a_refused_pod_has_failed_and_touched_nothing(tmp_path):
 
 def test_a_label_that_is_new_counts(tmp_path):
     async def scenario(box):
-        from tiphys.api import resources
-
         label = {"metadata": {"labels": {"disk": "ssd"}}}
         await box.client.patch(resources.get("", "v1", "nodes"), ("", "n1"), label)
         await box.create(new_pod(nodeSelector={"disk": "ssd"}))

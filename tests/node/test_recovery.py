@@ -85,6 +85,7 @@ def test_after_a_reboot_a_pod_is_rebuilt_as_the_next_run(tmp_path):
         status = await box.until(lambda s: is_ready(s) and s["containerStatuses"][0]["restartCount"] == 1)
         assert status["containerStatuses"][0]["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
         assert starts(box) == [box.run_id(pod), box.run_id(pod, 1)]
+        assert "SandboxChanged" in [reason for reason, _ in await box.events()]
 
     on_a_node(tmp_path, scenario)
 

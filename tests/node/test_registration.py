@@ -90,3 +90,12 @@ def test_this_machine_can_be_read(tmp_path):
     machine = read_machine(settings(tmp_path, system_reserved={"cpu": 500}), "crun://1", "v1.36.2")
     assert int(machine.capacity["cpu"]) >= 1 and machine.allocatable["cpu"].endswith("500m")
     assert machine.memory_bytes > 0 and machine.info["kernelVersion"] and machine.info["bootID"]
+
+
+def test_the_start_is_told_under_the_nodes_name(tmp_path):
+    async def scenario(box):
+        await box.agent.parts.recorder.drained()
+        found = (await box.client.list(resources.get("", "v1", "events"), "default")).items
+        assert [(e["reason"], e["involvedObject"]["uid"]) for e in found] == [("Starting", "n1"), ("NodeReady", "n1")]
+
+    on_a_node(tmp_path, scenario)

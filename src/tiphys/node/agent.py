@@ -113,11 +113,19 @@ class NodeAgent:
             await self._services.synced()
             group.create_task(self._pods.run(), name="pods of the node")
             await asyncio.gather(self._registration.register(await self._images()), self._pods.synced())
+            self._tell_of_the_start()
             self._pods.on_event(self._on_pod)
             group.create_task(self._registration.run(self._images), name="registration")
             group.create_task(eviction.Watcher(self, self._registration.report).run(), name="pressure")
             self.ready.set()
             await self._clear_orphans()
+
+    def _tell_of_the_start(self) -> None:
+        name = self.settings.node_name
+        # As the kubelet does: kubectl looks for a node's events under its name as uid.
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
+        self._recorder.normal(node, "Starting", "Starting kubelet.")
+        self._recorder.normal(node, "NodeReady", f"Node {name} status is now: NodeReady")
 
     async def _images(self) -> Sequence[Image]:
         try:

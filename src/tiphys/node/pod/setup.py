@@ -30,6 +30,8 @@ async def create_sandbox(work: Work) -> None:
     """Lease, files, sandbox."""
     state, parts = work.state, work.parts
     try:
+        if any(run.stale for known in state.containers.values() for run in known.runs):
+            work.normal("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         if state.leftover_sandbox:
             await parts.runtime.remove_sandbox(translate.sandbox_id(work.pod))
             state.leftover_sandbox = False
