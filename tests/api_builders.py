@@ -25,6 +25,7 @@ def created(api_version: str, kind: str, body: Object) -> Object:
     """A new object as it would be stored."""
     made = typed(api_version, kind, body)
     made["metadata"].setdefault("name", "a")
+    made["metadata"].setdefault("creationTimestamp", "2030-01-01T00:00:00Z")
     strategy.prepare_create(resources.of_kind(api_version, kind), made)
     return made
 
@@ -32,7 +33,7 @@ def created(api_version: str, kind: str, body: Object) -> Object:
 def updated(old: Object, new: Object, subresource: str = "") -> Object:
     """The outcome of a PUT of `new` over `old`."""
     resource, made = resources.of_kind(old["apiVersion"], old["kind"]), typed(old["apiVersion"], old["kind"], new)
-    for name in ("name", "generation"):
+    for name in ("name", "generation", "creationTimestamp"):
         if name in old["metadata"]:
             made["metadata"][name] = old["metadata"][name]
     strategy.prepare_update(resource, made, old, subresource)

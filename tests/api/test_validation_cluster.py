@@ -219,5 +219,6 @@ def test_every_builtin_kind_can_be_prepared():
     for resource in resources.builtin():
         if "/" not in resource.name and "create" in resource.verbs and resource.name != "bindings":
             obj = typed(resource.api_version, resource.kind, {"metadata": {"name": "a"}})
+            obj["metadata"]["creationTimestamp"] = "2030-01-01T00:00:00Z"
             strategy.prepare_create(resource, obj)
             assert obj["metadata"]["name"] == "a"
