@@ -195,3 +195,40 @@ def test_claims_are_limited_by_their_requests():
     claim = {"metadata": {"name": "d", "namespace": "shop"}, "spec": {"resources": {"requests": {"storage": "2Gi"}}}}
     with pytest.raises(StatusError, match="maximum storage usage per PersistentVolumeClaim is 1Gi, but request is 2Gi"):
         limit_ranger.plugin(world.cache).validate(attributes(claim, resource="persistentvolumeclaims"))
+
+
+def test_a_pod_is_limited_as_a_whole():
+    world = World()
+    spec = {"limits": [{"type": "Pod", "max": {"cpu": "2"}}]}
+    world.put("", "limitranges", {"metadata": {"name": "l", "namespace": "shop"}, "spec": spec})
+    made = pod({}, {"cpu": "1"})
+    made["spec"]["containers"] *= 3
+    with pytest.raises(StatusError, match="maximum cpu usage per Pod is 2, but limit is 3"):
+        limit_ranger.plugin(world.cache).validate(attributes(made))
+    made["spec"]["containers"] = made["spec"]["containers"][:2]
+    assert limit_ranger.plugin(world.cache).validate(attributes(made)) is None
+    made["spec"]["initContainers"] = [{"name": "i", "resources": {"limits": {"cpu": "4"}}}]
+    with pytest.raises(StatusError, match="but limit is 4"):
+        limit_ranger.plugin(world.cache).validate(attributes(made))
+
+
+def test_an_update_of_a_pod_is_not_limited_again():
+    plugin = limited(max={"cpu": "1"})
+    assert plugin.validate(attributes(pod(), old=pod())) is None
+
+
+def test_overhead_and_sidecars_count():
+    sidecar = [{"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": "1"}}}]
+    made = pod({"cpu": "1"}, initContainers=sidecar, overhead={"cpu": "500m"})
+    assert usage_of(PODS, made)["requests.cpu"] == Fraction(5, 2)
+
+
+def test_what_the_pod_says_as_a_whole_counts():
+    made = pod({"cpu": "1"}, resources={"requests": {"cpu": "3"}})
+    assert usage_of(PODS, made)["cpu"] == 3 and unsaid(made, ["requests.cpu"]) == ""
+
+
+def test_affinity_across_namespaces_is_a_scope():
+    term = {"topologyKey": "h", "namespaces": ["other"]}
+    affinity = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    assert is_in_scope({"spec": {"scopes": ["CrossNamespacePodAffinity"]}}, PODS, pod(affinity=affinity))
