@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 Object = dict[str, Any]
 
 _UTILIZATION = 80
@@ -19,7 +21,7 @@ def set_autoscaler(obj: Object) -> None:
     spec.setdefault("minReplicas", 1)
     if obj.get("apiVersion") == "autoscaling/v1":
         annotations = obj["metadata"].get("annotations") or {}
-        if METRICS_ANNOTATION not in annotations:
+        if not _has_metrics(annotations.get(METRICS_ANNOTATION, "")):
             spec.setdefault("targetCPUUtilizationPercentage", _UTILIZATION)
         return
     if not spec.get("metrics"):
@@ -27,6 +29,14 @@ def set_autoscaler(obj: Object) -> None:
         spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
     if "behavior" in spec:
         _set_behavior(spec["behavior"])
+
+
+def _has_metrics(annotation: str) -> bool:
+    """Whether the annotation says anything; what cannot be read is as good as nothing."""
+    try:
+        return isinstance(orjson.loads(annotation), list)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _set_behavior(behavior: Object) -> None:

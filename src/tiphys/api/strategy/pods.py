@@ -12,7 +12,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from tiphys.api.pods import qos_class
+from tiphys.api.pods import qos_class_of
 from tiphys.api.strategy import pod_warnings
 from tiphys.api.strategy.apparmor import sync_apparmor
 from tiphys.api.strategy.strategies import Object, Strategy
@@ -23,7 +23,7 @@ GATED_MESSAGE = "Scheduling is blocked due to non-empty scheduling gates"
 def create(pod: Object) -> None:
     """Reset a new pod to what every pod begins with."""
     spec = pod["spec"]
-    status: Object = {"phase": "Pending", "qosClass": qos_class(pod)}
+    status: Object = {"phase": "Pending", "qosClass": qos_class_of(spec)}
     if spec.get("schedulingGates"):
         gated = {"type": "PodScheduled", "status": "False", "lastProbeTime": None}
         gated["lastTransitionTime"] = pod["metadata"].get("creationTimestamp")

@@ -16,6 +16,7 @@ from tiphys.api.validation.values import (
     option_errors,
     percent_or_count_errors,
     selector_errors,
+    shown_selector,
 )
 
 _POLICIES = ("AlwaysAllow", "IfHealthyBudget")
@@ -39,7 +40,8 @@ def disruption_budget(obj: Object) -> list[FieldError]:
 
 def _shown(spec: Mapping[str, Any]) -> dict[str, Any]:
     order = ("minAvailable", "selector", "maxUnavailable", "unhealthyPodEvictionPolicy")
-    return {name[0].upper() + name[1:]: spec.get(name) for name in order}
+    shown = {name[0].upper() + name[1:]: spec.get(name) for name in order}
+    return shown | {"Selector": shown_selector(spec.get("selector"))}
 
 
 def _update(new: Object, old: Object) -> list[FieldError]:

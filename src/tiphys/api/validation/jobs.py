@@ -12,14 +12,8 @@ from tiphys.api.validation.job_policies import failure_policy_errors, success_po
 from tiphys.api.validation.job_status import job_status
 from tiphys.api.validation.pod_spec import template_errors
 from tiphys.api.validation.validator import Object, Validator
-from tiphys.api.validation.values import IMMUTABLE, negative_errors, selector_errors
-from tiphys.api.validation.workload_spec import (
-    MISMATCH,
-    immutable_errors,
-    is_selected,
-    mismatch_errors,
-    template_labels,
-)
+from tiphys.api.validation.values import IMMUTABLE, negative_errors, selector_errors, shown_selector
+from tiphys.api.validation.workload_spec import immutable_errors, mismatch_errors, template_labels
 
 Spec = Mapping[str, Any]
 
@@ -36,14 +30,7 @@ _DIRECTIVES = ("nodeSelector", "tolerations", "affinity", "schedulingGates")
 def job(obj: Object) -> list[FieldError]:
     """A Job."""
     spec = obj["spec"]
-    errors = _generated_selector_errors(obj)
-    errors += job_spec_errors(spec, "spec.")
-    if spec.get("selector") is None:
-        errors.append(required("spec.selector"))
-    selector = selector_errors(spec.get("selector"), "spec.selector")
-    errors += selector
-    if not selector:
-        errors += mismatch_errors(spec)
+    errors = _generated_selector_errors(obj) + _spec_errors(spec)
     completions = spec.get("completions") or 0
     if spec.get("completionMode") == "Indexed" and completions > 0:
         name = obj["metadata"].get("name", "")
@@ -52,6 +39,14 @@ def job(obj: Object) -> list[FieldError]:
             text = f"will not able to create pod with invalid DNS label: {hostname}"
             errors.append(invalid("metadata.name", name, text))
     return errors
+
+
+def _spec_errors(spec: Spec) -> list[FieldError]:
+    errors = job_spec_errors(spec, "spec.")
+    if spec.get("selector") is None:
+        errors.append(required("spec.selector"))
+    selector = selector_errors(spec.get("selector"), "spec.selector")
+    return errors + (selector or mismatch_errors(spec))
 
 
 def _generated_selector_errors(obj: Object) -> list[FieldError]:
@@ -65,9 +60,7 @@ def _generated_selector_errors(obj: Object) -> list[FieldError]:
     errors += _has_label_errors(labels, "job-name", metadata.get("name", ""))
     generated = ({_CONTROLLER_UID: uid}, {"controller-uid": uid})
     if selector.get("matchLabels") not in generated or selector.get("matchExpressions"):
-        errors.append(invalid("spec.selector", selector, "`selector` not auto-generated"))
-    if not is_selected(spec):
-        errors.append(invalid("spec.template.metadata.labels", labels, MISMATCH))
+        errors.append(invalid("spec.selector", shown_selector(selector), "`selector` not auto-generated"))
     return errors
 
 
@@ -183,9 +176,9 @@ def _restart_errors(spec: Spec, pod: Spec, path: str) -> list[FieldError]:
 
 
 def _update(new: Object, old: Object) -> list[FieldError]:
-    """A Job's pods are made from what it was created with; only numbers change."""
+    """A Job's pods are made from what it was created with; only numbers change. Kubernetes looks at the spec twice."""
     after, before = new["spec"], old["spec"]
-    errors = job(new)
+    errors = job(new) + _spec_errors(after)
     errors += _completion_errors(after, before)
     errors += immutable_errors(after, before, "selector")
     errors += _template_errors(after, before, old)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tiphys.api.pods import qos_class
+from tiphys.api.pods import qos_class_of
 from tiphys.api.validation.fields import FieldError, forbidden, invalid
 from tiphys.api.validation.pod_spec import MIRROR
 
@@ -31,8 +31,8 @@ def resize_errors(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[FieldE
                 return [forbidden(f"spec.{name}[{index}].name", "containers may not be renamed or reordered")]
             errors += _removal_errors(container, was, f"spec.{name}[{index}].resources")
             errors += _init_errors(container, was, name, index)
-    kind = qos_class(dict(old))
-    if qos_class(dict(new)) != kind:
+    kind = qos_class_of(old["spec"])
+    if qos_class_of(new["spec"]) != kind:
         text = "Pod QOS Class may not change as a result of resizing"
         errors.insert(0, invalid("spec", (old.get("status") or {}).get("qosClass", kind), text))
     if _rest(new["spec"]) != _rest(old["spec"]):

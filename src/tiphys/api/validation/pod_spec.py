@@ -83,7 +83,7 @@ def spec_errors(spec: Spec, path: str, pod_name: str = "") -> list[FieldError]:
         errors += _claim_errors(claims, f"{path}.resourceClaims")
     around = Surroundings(
         volumes,
-        [claim.get("name", "") for claim in claims],
+        {claim.get("name", "") for claim in claims},
         spec.get("terminationGracePeriodSeconds", 0),
         spec.get("restartPolicy", ""),
         spec.get("hostUsers") is not False,

@@ -105,6 +105,21 @@ def _expression_errors(expression: Mapping[str, Any], path: str) -> list[FieldEr
     return errors
 
 
+def shown_selector(selector: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A label selector as Go prints it: the fields of its structs in their order, maps sorted."""
+    if selector is None:
+        return None
+    shown: dict[str, Any] = {}
+    if selector.get("matchLabels"):
+        shown["matchLabels"] = dict(sorted(selector["matchLabels"].items()))
+    if selector.get("matchExpressions"):
+        order = ("key", "operator", "values")
+        shown["matchExpressions"] = [
+            {name: each[name] for name in order if name in each} for each in selector["matchExpressions"]
+        ]
+    return shown
+
+
 def node_expression_errors(expression: Mapping[str, Any], path: str) -> list[FieldError]:
     """One expression of a node selector term on labels."""
     operator, values = expression.get("operator", ""), expression.get("values") or ()

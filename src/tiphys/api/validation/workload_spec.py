@@ -14,6 +14,7 @@ from tiphys.api.validation.values import (
     count_of,
     percent_or_count_errors,
     selector_errors,
+    shown_selector,
 )
 
 Object = Mapping[str, Any]
@@ -36,7 +37,8 @@ def mismatch_errors(spec: Object) -> list[FieldError]:
     """A template whose pods the selector would not find."""
     if is_selected(spec):
         return []
-    return [invalid("spec.template.metadata.labels", template_labels(spec), MISMATCH)]
+    labels = template_labels(spec)
+    return [invalid("spec.template.metadata.labels", dict(sorted(labels.items())) if labels else None, MISMATCH)]
 
 
 def selected_template_errors(spec: Object, kind: str, empty_kind: str, bad_selector: str) -> list[FieldError]:
@@ -49,9 +51,9 @@ def selected_template_errors(spec: Object, kind: str, empty_kind: str, bad_selec
     errors = [required("spec.selector")] if selector is None else selector_errors(selector, "spec.selector")
     is_valid = not errors or selector is None
     if selector is not None and not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        errors.append(invalid("spec.selector", selector, f"empty selector is invalid for {empty_kind}"))
+        errors.append(invalid("spec.selector", {}, f"empty selector is invalid for {empty_kind}"))
     if not is_valid:
-        return [*errors, invalid("spec.selector", selector, bad_selector)]
+        return [*errors, invalid("spec.selector", shown_selector(selector), bad_selector)]
     return errors + mismatch_errors(spec) + living_template_errors(spec, kind)
 
 
@@ -70,7 +72,11 @@ def living_template_errors(spec: Object, kind: str) -> list[FieldError]:
 
 def immutable_errors(new: Object, old: Object, *fields: str, path: str = "spec.") -> list[FieldError]:
     """Fields that stay as they were created."""
-    return [invalid(path + name, new.get(name), IMMUTABLE) for name in fields if new.get(name) != old.get(name)]
+    return [
+        invalid(path + name, shown_selector(new.get(name)) if name == "selector" else new.get(name), IMMUTABLE)
+        for name in fields
+        if new.get(name) != old.get(name)
+    ]
 
 
 def rolling_errors(rolling: Object, path: str) -> tuple[list[FieldError], bool, bool]:

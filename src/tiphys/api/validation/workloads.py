@@ -218,7 +218,7 @@ def daemon_set(obj: Object) -> list[FieldError]:
     if not errors:
         errors += mismatch_errors(spec)
     if selector is not None and not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        errors.append(invalid("spec.selector", selector, "empty selector is invalid for daemonset"))
+        errors.append(invalid("spec.selector", {}, "empty selector is invalid for daemonset"))
     errors += living_template_errors(spec, "DaemonSet")
     errors += negative_errors(spec, "spec.", "minReadySeconds")
     errors += _daemon_strategy_errors(spec.get("updateStrategy") or {})
