@@ -89,3 +89,10 @@ def test_a_full_disk_is_said_once_and_survived(tmp_path, monkeypatch, caplog):
 @pytest.mark.parametrize("verb", ["watch", "get"])
 def test_a_watch_is_told_when_it_begins(verb):
     assert told(verb=verb)["stage"] == ("ResponseStarted" if verb == "watch" else "ResponseComplete")
+
+
+@pytest.mark.parametrize(("peer", "address"), [("10.0.0.1:5", "10.0.0.1"), ("[::1]:5", "::1")])
+def test_the_address_is_told_without_its_port(peer, address):
+    asked = call(path="/version")
+    asked.request.peer = peer
+    assert event(asked, 200, 0.1, 0.0)["sourceIPs"] == [address]

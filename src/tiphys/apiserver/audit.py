@@ -176,7 +176,7 @@ def event(call: Call, status: int, seconds: float, now: float) -> dict[str, Any]
     }
     if call.impersonator is not None:
         told["impersonatedUser"] = _user(call.user)
-    told["sourceIPs"] = [request.peer] if request.peer else []
+    told["sourceIPs"] = [_address(request.peer)] if request.peer else []
     told["userAgent"] = request.headers.get("user-agent", "")[:AGENT_LENGTH_MAX]
     if call.resource is not None:
         told["objectRef"] = _object_reference(call, call.resource)
@@ -184,6 +184,11 @@ def event(call: Call, status: int, seconds: float, now: float) -> dict[str, Any]
     told["requestReceivedTimestamp"] = _moment(now - seconds)
     told["stageTimestamp"] = _moment(now)
     return told
+
+
+def _address(peer: str) -> str:
+    """Of `address:port`, with the brackets that an IPv6 address has there."""
+    return peer.rpartition(":")[0].strip("[]") or peer
 
 
 def _user(identity: Identity) -> dict[str, Any]:
