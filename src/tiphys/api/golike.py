@@ -25,3 +25,11 @@ def json_name(value: Any) -> str:
     if isinstance(value, int | float):
         return "number"
     return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
+
+
+def go_type(value: Any) -> str:
+    """The Go type of a decoded JSON value, as %T prints it."""
+    if isinstance(value, bool):
+        return "bool"
+    names = {str: "string", int: "int64", float: "float64", list: "[]interface {}", dict: "map[string]interface {}"}
+    return names.get(type(value), "<nil>")

@@ -66,8 +66,9 @@ def apply(
     conflicts = [(each, sets.intersection(each.fields, changed)) for each in others]
     if not force and any(fields for _, fields in conflicts):
         raise ApplyConflict([(each.described, path) for each, fields in conflicts for path in sets.members(fields)])
-    if before is not None and not changed and not removed and before.fields == wanted:
-        mine = before
+    if not changed and not removed and result == base:
+        # Only a change of the object has a time; who takes over what is there already has that of before, or none.
+        mine = replace(mine, time=before.time if before is not None else "")
     left = [replace(each, fields=_lost(each, fields, removed)) for each, fields in conflicts]
     entries = write([*left, mine])
     result["metadata"] = {**result["metadata"], **({"managedFields": entries} if entries else {})}

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from tiphys.api.golike import printed
-from tiphys.api.ownership.sets import ITSELF, Fields
+from tiphys.api.ownership.sets import ITSELF, Fields, written
 from tiphys.api.ownership.types import LEAF, BadItem, Mode, Type, keyed, plan_of
 from tiphys.api.schema.types import Kind, Message, Shape
 
@@ -147,7 +147,7 @@ def _said(value: Any, of: Type, path: str) -> Fields:
     inner = of.item
     node: Fields = {}
     for element, item in found.items():
-        below = _said(item, inner, path)
+        below = _said(item, inner, path + written(element))
         node[element] = {ITSELF: {}, **below} if below else {}
     return node
 

@@ -106,13 +106,14 @@ def with_containers(one: Fields) -> Fields:
 def members(one: Fields, path: str = "") -> Iterator[str]:
     """The paths of all members as Kubernetes writes them, sorted: `.spec.containers[name="web"].image`."""
     for element in sorted(element for element in one if element != ITSELF):
-        node, at = one[element], path + _written(element)
+        node, at = one[element], path + written(element)
         if has_itself(node):
             yield at
         yield from members(node, at)
 
 
-def _written(element: str) -> str:
+def written(element: str) -> str:
+    """One element as a path shows it."""
     kind, _, rest = element.partition(":")
     if kind == "f":
         return f".{rest}"

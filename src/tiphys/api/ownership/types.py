@@ -65,6 +65,7 @@ class BadItem(ValueError):
 
 
 LEAF = Type(Mode.LEAF)
+_ZEROES: dict[Kind, Any] = {Kind.STRING: "", Kind.INT32: 0, Kind.INT64: 0, Kind.BOOL: False}
 
 Plan = dict[str, tuple[str, Type]]
 
@@ -114,22 +115,27 @@ def element_of(item: Any, field: Field) -> str:
         return f"k:{orjson.dumps({keys[0]: item[keys[0]]}).decode()}"
     if not isinstance(item, dict):
         raise BadItem("associative list with keys may not have non-map elements")
-    values = {key: _key_value(item, key, field) for key in sorted(keys)}
-    return f"k:{orjson.dumps({key: value for key, value in values.items() if value is not None}).decode()}"
+    values = {key: value for key in sorted(keys) if (value := _key_value(item, key, field)) is not None}
+    if not values:
+        listed = " ".join(f'"{key}"' for key in keys)
+        why = f"omits all key fields [{listed}] (and doesn't have default values for any key fields)"
+        raise BadItem(f"associative list with keys has an element that {why}")
+    return f"k:{orjson.dumps(values).decode()}"
 
 
 def _key_value(item: Object, key: str, field: Field) -> Any:
-    """The value of a key field: as said, or its default; None where one of several keys may be left out."""
+    """
+    The value of a key field: as said, or its default; None where it is left out.
+
+    A field that is always there has its zero value by default.
+    """
     value = item.get(key)
     if value is not None:
         return value
     inner = field.message.fields.get(key) if field.message is not None else None
-    if inner is not None and inner.default:
-        return inner.default
-    if len(field.keys) > 1 and inner is not None and inner.presence == "z":
-        return None
-    why = f'has an element that omits key field "{key}" (and doesn\'t have default value)'
-    raise BadItem(f"associative list with keys {why}")
+    if inner is None or inner.default or inner.presence != "r":
+        return inner.default or None if inner is not None else None
+    return _ZEROES.get(inner.kind)
 
 
 def _shown(element: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tiphys.api.golike import printed
+from tiphys.api.golike import go_type, printed
 from tiphys.api.schema.types import Message
 
 Object = dict[str, Any]
@@ -125,8 +125,9 @@ def _merge_in_order(original: Object, patch: Object, directive: str, message: Me
     order = patch.pop(directive)
     key = directive.removeprefix(_ORDER)
     held, given = original.get(key), patch.get(key)
-    if not isinstance(order, list) or not isinstance(held or [], list) or not isinstance(given or [], list):
-        raise PatchError("invalid patch format of setElementOrder list", 400)
+    for each in (order, held or [], given or []):
+        if not isinstance(each, list):
+            raise PatchError(f"expected a []interface {{}}, but received a {go_type(each)}")
     inner, strategy, merge_key = _schema_of(message, key)
     _check_order(given or [], order, merge_key)
     if given is None:
@@ -139,8 +140,34 @@ def _merge_in_order(original: Object, patch: Object, directive: str, message: Me
         merged = given
     if merged is None:
         return
-    original[key] = _ordered(merged, order, held or [], merge_key)
+    original[key] = _ordered(merged, order, _shared(held or [], given or [], merge_key), merge_key)
     patch.pop(key, None)
+
+
+def _shared(held: list[Any], given: list[Any], merge_key: str) -> list[Any]:
+    """
+    The server's order that a set order is compared with: what the patch adds takes the places of what it deletes.
+
+    In Kubernetes both lists share memory, and clients have got used to the outcome.
+    """
+    order, length = list(held), len(held)
+    for item in given:
+        if isinstance(item, dict) and item.get(_DIRECTIVE) == "delete":
+            found = [at for at in range(length) if order[at].get(merge_key) == item.get(merge_key)]
+            for at in reversed(found):
+                length -= 1
+                order[at:length] = order[at + 1 : length + 1]
+    known = {each.get(merge_key) for each in held if isinstance(each, dict)}
+    for item in given:
+        if (
+            isinstance(item, dict)
+            and _DIRECTIVE not in item
+            and item.get(merge_key) not in known
+            and length < len(held)
+        ):
+            order[length] = item
+            length += 1
+    return order
 
 
 def _check_order(given: Sequence[Any], order: Sequence[Any], merge_key: str) -> None:

@@ -157,19 +157,19 @@ class Patcher:
         try:
             parsed = codec.parse_yaml(self._call.request.body)
         except codec.CodecError as error:
-            raise errors.bad_request(f"error decoding YAML: {error.reason}") from None
+            raise errors.bad_request(f"error decoding YAML: error converting YAML to JSON: {error.reason}") from None
         config = parsed.object if parsed.object is not None else {}
         if not isinstance(config, dict):
             why = f"json: cannot unmarshal {json_name(config)} into Go value of type map[string]interface {{}}"
-            raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: {why}")
-        said, expected = config.get("apiVersion") or "", body.body_version(self.resource)
-        if said != expected:
-            text = "Incorrect version specified in apply patch. Specified patch version"
-            raise errors.bad_request(f"{text}: {said}, expected: {expected}")
+            raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {why}")
+        said = config.get("apiVersion") or "", config.get("kind") or ""
+        if said != (body.body_version(self.resource), self.resource.kind):
+            raise errors.bad_request(f"invalid object type: {_type_shown(*said)}")
         if (config.get("metadata") or {}).get("managedFields") is not None:
             raise errors.bad_request("metadata.managedFields must be nil")
         if parsed.duplicates and self._options.field_validation == "Strict":
-            raise errors.bad_request(f"error strict decoding YAML: {codec.strict_yaml(parsed.duplicates)}")
+            found = codec.strict_yaml(parsed.duplicates)
+            raise errors.bad_request(f"error strict decoding YAML: error converting YAML to JSON: {found}")
         if parsed.duplicates and self._options.field_validation == "Warn":
             self._call.warnings.append(codec.strict_yaml(parsed.duplicates))
         return config
@@ -213,10 +213,14 @@ def _operations(sent: bytes) -> tuple[list[Any], list[str]]:
 def _named(config: Object) -> str:
     """`namespace/name; group/version, Kind=Kind`, as the configuration itself says it."""
     metadata = config.get("metadata") or {}
-    group, _, version = str(config.get("apiVersion") or "").rpartition("/")
-    return (
-        f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {group}/{version}, Kind={config.get('kind', '')}"
-    )
+    shown = _type_shown(str(config.get("apiVersion") or ""), str(config.get("kind") or ""))
+    return f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {shown}"
+
+
+def _type_shown(api_version: str, kind: str) -> str:
+    """`/v1, Kind=Pod`, `apps/v1, Kind=Deployment`"""
+    group, _, version = api_version.rpartition("/")
+    return f"{group}/{version}, Kind={kind}"
 
 
 def _apply_conflict(conflict: ownership.ApplyConflict) -> errors.StatusError:
