@@ -20,6 +20,18 @@ def network_policy(obj: Object) -> None:
         spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
 
 
+def ingress(obj: Object) -> None:
+    """A backend that is a resource shows its group, also if that is the core group."""
+    spec = obj.get("spec") or {}
+    backends = [spec.get("defaultBackend")]
+    for rule in spec.get("rules") or ():
+        backends += [path.get("backend") for path in (rule.get("http") or {}).get("paths") or ()]
+    for backend in backends:
+        resource = (backend or {}).get("resource")
+        if resource is not None:
+            resource.setdefault("apiGroup", None)
+
+
 def ingress_class(obj: Object) -> None:
     """Parameters belong to the cluster unless they say a namespace."""
     parameters = (obj.get("spec") or {}).get("parameters")
@@ -27,4 +39,8 @@ def ingress_class(obj: Object) -> None:
         parameters.setdefault("scope", "Cluster")
 
 
-DEFAULTS = {(_GROUP, "networkpolicies"): network_policy, (_GROUP, "ingressclasses"): ingress_class}
+DEFAULTS = {
+    (_GROUP, "networkpolicies"): network_policy,
+    (_GROUP, "ingresses"): ingress,
+    (_GROUP, "ingressclasses"): ingress_class,
+}

@@ -33,10 +33,14 @@ def _fill(source: Object, **values: Any) -> None:
 
 
 def claim(obj: Object) -> None:
-    """A file system, pending; the two ways of naming a data source agree."""
+    """A file system, pending."""
     spec = obj.setdefault("spec", {})
     obj.setdefault("status", {}).setdefault("phase", "Pending")
     spec.setdefault("volumeMode", "Filesystem")
+    for name in ("dataSource", "dataSourceRef"):
+        if spec.get(name) is not None:
+            # The core group is null here, and shown.
+            spec[name].setdefault("apiGroup", None)
 
 
 def storage_class(obj: Object) -> None:

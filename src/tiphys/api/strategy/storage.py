@@ -55,10 +55,7 @@ def _agree_on_source(spec: Object) -> None:
     if source is not None and reference is None:
         spec["dataSourceRef"] = dict(source)
     elif reference is not None and source is None and not reference.get("namespace"):
-        spec["dataSource"] = {"apiGroup": None, **reference}
-    for name in ("dataSource", "dataSourceRef"):
-        if spec.get(name) is not None and not spec[name].get("apiGroup"):
-            spec[name]["apiGroup"] = None
+        spec["dataSource"] = dict(reference)
 
 
 def claim_warnings(new: Object, old: Object | None) -> list[str]:

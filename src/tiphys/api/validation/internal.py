@@ -6,6 +6,7 @@ A value as Kubernetes' internal structs print it in a few field errors: Go's own
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +17,8 @@ _ZEROES = {
     Kind.STRING: "", Kind.INT32: 0, Kind.INT64: 0, Kind.BOOL: False, Kind.DOUBLE: 0, Kind.QUANTITY: "0",
     Kind.INT_OR_STRING: 0,
 }  # fmt: skip
-# Names that do not simply begin with a capital.
-_NAMES = {"ip": "IP", "uid": "UID", "apiVersion": "APIVersion", "apiGroup": "APIGroup"}
+# The abbreviations that Go writes in capitals, where they begin a name.
+_ABBREVIATIONS = ("api", "cidr", "csi", "fs", "id", "ip", "tls", "uid", "url")
 
 
 def internal(value: Mapping[str, Any] | None, message: str, *order: str) -> dict[str, Any] | None:
@@ -29,8 +30,13 @@ def internal(value: Mapping[str, Any] | None, message: str, *order: str) -> dict
     return {_go_name(name): _shown(value.get(name), fields[name]) for name in names}
 
 
+@functools.cache
 def _go_name(name: str) -> str:
-    return _NAMES.get(name) or name[:1].upper() + name[1:]
+    for each in _ABBREVIATIONS:
+        rest = name.removeprefix(each)
+        if rest != name and (not rest or rest == "s" or rest[0].isupper()):
+            return each.upper() + rest
+    return name[:1].upper() + name[1:]
 
 
 def _shown(value: Any, one: Field) -> Any:
