@@ -1,11 +1,29 @@
-"""A pipe for protocols that run over a connection, and a node whose containers are programs of this machine."""
+"""For streams: a pipe, programs of this machine as containers, a tiny API server before a node, and kubectl."""
 
 import asyncio
 import os
 import signal
+from urllib.parse import parse_qs, urlencode
+
+import orjson
 
 from tiphys.api import errors
 from tiphys.wire.link import ConnectionLost
+from tiphys.wire.messages import Request, Response
+from tiphys.wire.pool import HttpPool
+from tiphys.wire.relay import relay
+
+DISCOVERY = {
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
+    "/api/v1": {
+        "kind": "APIResourceList",
+        "groupVersion": "v1",
+        "resources": [{"name": "pods", "singularName": "pod", "namespaced": True, "kind": "Pod", "verbs": ["get"]}],
+    },
+}
+JSON = (("Content-Type", "application/json"),)
+FLAGS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 
 
 class Pipe:
@@ -180,3 +198,63 @@ class Here:
 
     async def usages(self):
         return []
+
+
+class Cluster:
+    """What kubectl needs of an API server: the pod, and its subresources passed on as the real one does."""
+
+    def __init__(self, here, node_port):
+        self.here = here
+        self.pool = HttpPool(f"http://127.0.0.1:{node_port}")
+
+    async def __call__(self, request):
+        path, _, query = request.target.partition("?")
+        words = path.strip("/").split("/")
+        if words[-1] == "web":
+            return Response(200, JSON, orjson.dumps(self.here.pods()[0]))
+        if path in DISCOVERY:
+            return Response(200, JSON, orjson.dumps(DISCOVERY[path]))
+        answer = await self.pool(Request(request.method, self.target(words, parse_qs(query)), request.headers))
+        if answer.stream is None:
+            return answer
+        upstream = answer.stream
+        return Response(101, answer.headers, takeover=lambda raw: relay(raw, upstream))
+
+    @staticmethod
+    def target(words, query):
+        verb, place = words[-1], f"{words[3]}/web"
+        if verb == "portforward":
+            return f"/portForward/{place}?{urlencode([('port', p) for p in query.get('ports', ())])}"
+        if verb == "log":
+            query.pop("container", None)
+            return f"/containerLogs/{place}/c?{urlencode(query, doseq=True)}"
+        passed = [(FLAGS[name], "1") for name in FLAGS if query.get(name) == ["true"]]
+        passed += [("command", word) for word in query.get("command", ())]
+        return f"/{verb}/{place}/c?{urlencode(passed)}"
+
+
+class Kubectl:
+    """Real kubectl against `port`, in namespace shop. Each call names the program and whether it uses WebSockets."""
+
+    def __init__(self, port, cache):
+        self.options = ["--server", f"http://127.0.0.1:{port}", "-n", "shop", "--cache-dir", str(cache)]
+        self.processes = []
+
+    async def begin(self, path, websocket, *words, **streams):
+        own = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": websocket, "KUBECTL_PORT_FORWARD_WEBSOCKETS": websocket}
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE) | streams
+        environment = {**os.environ, **own, "KUBECONFIG": "/dev/null"}
+        process = await asyncio.create_subprocess_exec(path, *self.options, *words, env=environment, **pipes)
+        self.processes.append(process)
+        return process
+
+    async def __call__(self, path, websocket, *words, stdin=b""):
+        process = await self.begin(path, websocket, *words)
+        out, err = await asyncio.wait_for(process.communicate(stdin), 20)
+        return process.returncode, out, err.decode()
+
+    async def close(self):
+        for process in self.processes:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()

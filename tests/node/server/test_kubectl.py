@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_builders import Kubectl
 from tiphys.api import errors
 from tiphys.wire import link
 
@@ -31,30 +32,10 @@ def refuse(message):
 
 
 @pytest.fixture
-async def kubectl(cluster):
-    processes = []
-
-    async def begin(path, websocket, *words):
-        own = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": websocket, "KUBECTL_PORT_FORWARD_WEBSOCKETS": websocket}
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            path, "--server", f"http://127.0.0.1:{cluster.port}", "-n", "shop", *words,
-            stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, **own, "KUBECONFIG": "/dev/null"},
-        )  # fmt: skip
-        processes.append(process)
-        return process
-
-    async def call(path, websocket, *words, stdin=b""):
-        process = await begin(path, websocket, *words)
-        out, err = await asyncio.wait_for(process.communicate(stdin), 20)
-        return process.returncode, out, err.decode()
-
-    call.processes, call.begin = processes, begin
-    yield call
-    for process in processes:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
+async def kubectl(cluster, tmp_path):
+    calls = Kubectl(cluster.port, tmp_path / "cache")
+    yield calls
+    await calls.close()
 
 
 @pytest.fixture
