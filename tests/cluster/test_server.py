@@ -1,70 +1,71 @@
 """One process: parts around the API server, and how all of it ends."""
 
 import asyncio
+import json
 import os
 import signal
 
 import pytest
 
-from tiphys.api import resources
-from tiphys.client.client import Client
-from tiphys.cluster import process
+from tiphys.cluster import process, server
+from tiphys.cluster.failures import CannotServe
 from tiphys.cluster.process import Progress
-from tiphys.cluster.server import serve
 from tiphys.cluster.settings import Settings
-from tiphys.wire.messages import Identity
-
-NAMESPACES = resources.get("", "v1", "namespaces")
 
 
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(data_dir=tmp_path, run_dir=tmp_path / "run", port=0, bind="127.0.0.1", memory=True)
+    bare = {"run_node": False, "run_controllers": False}
+    return Settings(data_dir=tmp_path, run_dir=tmp_path / "run", port=0, bind="127.0.0.1", memory=True, **bare)
 
 
-class Part:
-    """Lists namespaces when it starts and when it is stopped, through a client of its own."""
+def lines_of(descriptor):
+    with os.fdopen(descriptor) as lines:
+        return lines.read().splitlines()
 
-    def __init__(self, settings):
-        self.settings = settings
-        self.heard = []
 
-    async def __call__(self, master):
-        client = Client(master.handle, identity=Identity("part", ("system:masters",)))
-        self.heard.append(len((await client.list(NAMESPACES)).items))
-        self.served = process.running(self.settings.pid_file)
-        os.kill(os.getpid(), signal.SIGTERM)
+async def test_a_bare_api_tells_its_steps_and_serves_until_it_is_told_to_stop(settings):
+    reading, writing = os.pipe()
+    serving = asyncio.create_task(server.serve(settings, Progress(writing)))
+    told = await asyncio.to_thread(lines_of, reading)
+    assert [json.loads(line)["step"] for line in told] == ["keys", "store", "api", "ready"]
+    assert process.running(settings.pid_file) == os.getpid()
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(10):
+        await serving
+    assert not settings.pid_file.exists()
+
+
+async def test_parts_are_stopped_and_may_say_their_last_words():
+    stop, words = asyncio.Event(), []
+
+    async def part():
         try:
+            stop.set()
             await asyncio.Event().wait()
         finally:
-            self.heard.append(len((await client.list(NAMESPACES)).items))
+            await asyncio.sleep(0)
+            words.append("bye")
+
+    await server._until(stop, part())
+    assert words == ["bye"]
 
 
-async def test_parts_are_heard_until_they_have_stopped(settings):
-    part = Part(settings)
-    await serve(settings, Progress(None), [part])
-    assert part.heard == [4, 4]
-
-
-async def test_the_pid_file_is_there_while_it_serves(settings):
-    part = Part(settings)
-    await serve(settings, Progress(None), [part])
-    assert part.served == os.getpid() and not settings.pid_file.exists()
-
-
-async def test_a_part_that_fails_takes_the_server_down(settings):
-    async def broken(master):
-        raise ValueError("broken")
+async def test_a_part_that_fails_takes_the_server_down():
+    async def broken():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(60))
+            raise ValueError("broken")
 
     with pytest.raises(BaseExceptionGroup) as failed:
-        await serve(settings, Progress(None), [broken])
+        await server._until(asyncio.Event(), broken())
     assert failed.value.subgroup(ValueError) is not None
 
 
-async def test_a_part_that_ends_by_itself_is_a_failure(settings):
-    async def short(master):
-        return None
+async def test_why_it_cannot_serve_comes_out_of_the_groups():
+    async def broken():
+        async with asyncio.TaskGroup(), asyncio.TaskGroup():
+            raise CannotServe("no room")
 
-    with pytest.raises(BaseExceptionGroup) as failed:
-        await serve(settings, Progress(None), [short])
-    assert "ended by itself" in str(failed.value.subgroup(RuntimeError).exceptions)
+    with pytest.raises(CannotServe, match="no room"):
+        await server._until(asyncio.Event(), broken())
