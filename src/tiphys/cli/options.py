@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from tiphys.cli.main import UsageError
+from tiphys.cluster import saved
 from tiphys.cluster.settings import API_PORT, DATA_DIR, NODE_PORT, RUN_DIR, Settings
 
 
@@ -30,6 +31,21 @@ def add_network(sub: argparse.ArgumentParser) -> None:
         "--registry-mirror", action="append", default=[], metavar="REGISTRY=HOST[:PORT]", help="ask this host first"
     )
     sub.add_argument("--storage-root", type=Path, default=None, metavar="DIR", help="the images (containers/storage)")
+
+
+def add_user_kubeconfig(sub: argparse.ArgumentParser) -> None:
+    """The user's own kubeconfig, which gets a context."""
+    named = os.environ.get("KUBECONFIG", "").split(":")[0]
+    path = Path(named) if named else Path.home() / ".kube" / "config"
+    sub.add_argument("--kubeconfig", type=Path, default=path, metavar="FILE", help=f"gets the context (default {path})")
+
+
+def saved_settings(options: argparse.Namespace) -> Settings | None:
+    """The settings of the cluster that was brought up in the data directory, if any."""
+    try:
+        return saved.load(options.data_dir.resolve())
+    except PermissionError:
+        raise UsageError(f"{options.data_dir} is readable by root alone: run it with sudo") from None
 
 
 def run_dir_of(data_dir: Path) -> Path:

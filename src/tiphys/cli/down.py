@@ -1,0 +1,36 @@
+"""`tiphys down`: stop the cluster; with --purge, remove every trace of it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from tiphys.cli import options as shared
+from tiphys.cli.main import UsageError
+from tiphys.cluster import process
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    shared.add_place(sub)
+    shared.add_user_kubeconfig(sub)
+    sub.add_argument("--purge", action="store_true", help="remove everything: data, rules, links, images it brought")
+
+
+def run(options: argparse.Namespace) -> int:
+    shared.need_root("stopping containers")
+    settings = shared.saved_settings(options)
+    if settings is None:
+        print(f"there is no cluster in {options.data_dir}")
+        return 0
+    try:
+        stopped = process.stop(settings.pid_file)
+    except TimeoutError as error:
+        raise UsageError(str(error)) from None
+    from tiphys.cluster import teardown
+
+    count = asyncio.run(teardown.stop(settings))
+    print(f"{'server stopped' if stopped else 'no server ran'}; {count} containers ended")
+    if options.purge:
+        asyncio.run(teardown.purge(settings, options.kubeconfig))
+        print(f"everything of {settings.data_dir} is removed")
+    return 0
