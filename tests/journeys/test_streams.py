@@ -10,7 +10,7 @@ import pytest
 from stream_builders import Here, LocalRuntime
 from tiphys.api import resources
 from tiphys.client.client import Client
-from tiphys.cluster import master
+from tiphys.cluster import identities, master
 from tiphys.cluster.process import Progress
 from tiphys.cluster.settings import Settings
 from tiphys.node.server.doors import ServerLimits
@@ -22,7 +22,6 @@ from tiphys.wire.messages import Identity, Request
 from tiphys.wire.pool import HttpPool
 
 KUBECTL = shutil.which("kubectl")
-API_SERVER = "kube-apiserver-kubelet-client"
 ADMIN = Identity("admin", ("system:masters",))
 POD = {
     "metadata": {"name": "web", "namespace": "shop"},
@@ -33,41 +32,31 @@ pytestmark = pytest.mark.skipif(KUBECTL is None, reason="no kubectl on this mach
 both_ways = pytest.mark.parametrize("websocket", ["true", "false"])
 
 
-class Reach:
-    """Every node is the one."""
-
-    def __init__(self):
-        self.pool = None
-
-    def node(self, node):
-        return self.pool
-
-
 @asynccontextmanager
-async def node_server(keys, runtime, here, reach):
-    """The node's server with a certificate of its own, and the API server's way to it."""
-    handler = NodeHandler(
-        here, runtime, lambda der: subject_of(der).name == API_SERVER, limits=ServerLimits(quiet_seconds=0.3)
-    )
-    context = tls.server_context(
-        keys.authority.issue_node("n", ["127.0.0.1"]), client_authorities=keys.authority.bundle
-    )
+async def node_server(keys, runtime, here):
+    """The node's server with the node's own certificate."""
+
+    def is_api_server(certificate):
+        return subject_of(certificate).name == identities.KUBELET_CLIENT
+
+    handler = NodeHandler(here, runtime, is_api_server, limits=ServerLimits(quiet_seconds=0.3))
+    context = tls.server_context(keys.node, client_authorities=keys.authority.bundle)
     server = await http.start(handler, tls=context)
-    own = tls.client_context(keys.authority.bundle, keys.authority.issue_client(API_SERVER))
-    reach.pool = HttpPool(f"https://127.0.0.1:{server.port}", tls=own)
     yield server
-    await reach.pool.close()
     await server.close()
     for process in runtime.processes:
         await process.clean_up()
 
 
-async def create_pod(client):
+async def create_pod(client, port):
     """A running pod, as a scheduler and a node would have left it."""
     account = {"metadata": {"name": "default", "namespace": "shop"}}
     await client.create(resources.get("", "v1", "namespaces"), {"metadata": {"name": "shop"}})
     await client.create(resources.get("", "v1", "serviceaccounts"), account)
-    await client.create(resources.get("", "v1", "nodes"), {"metadata": {"name": "n"}})
+    nodes, addresses = resources.get("", "v1", "nodes"), [{"type": "InternalIP", "address": "127.0.0.1"}]
+    await client.create(nodes, {"metadata": {"name": "n"}})
+    status = {"addresses": addresses, "daemonEndpoints": {"kubeletEndpoint": {"Port": port}}}
+    await client.patch(nodes, ("", "n"), {"status": status}, subresource="status")
     pods = resources.get("", "v1", "pods")
     await client.create(pods, POD)
     await client.patch(pods, ("shop", "web"), {"status": {"phase": "Running"}}, subresource="status")
@@ -76,8 +65,8 @@ async def create_pod(client):
 @pytest.fixture
 async def cluster(tmp_path):
     """`await cluster(websocket, *words)` calls kubectl; gives code, output, errors."""
-    settings = Settings(data_dir=tmp_path / "data", port=0, bind="127.0.0.1", memory=True)
-    reach, runtime, here, started = Reach(), LocalRuntime(), Here(), []
+    settings = Settings(data_dir=tmp_path / "data", port=0, bind="127.0.0.1", memory=True, node_name="n")
+    runtime, here, started = LocalRuntime(), Here(), []
 
     async def begin(websocket, *words):
         own = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": websocket, "KUBECTL_PORT_FORWARD_WEBSOCKETS": websocket}
@@ -96,10 +85,10 @@ async def cluster(tmp_path):
         return process.returncode, out, err.decode()
 
     async with (
-        master.serving(settings, Progress(None), reach) as running,
-        node_server(running.identities, runtime, here, reach) as server,
+        master.serving(settings, Progress(None)) as running,
+        node_server(running.identities, runtime, here) as server,
     ):
-        await create_pod(Client(running.handle, identity=ADMIN))
+        await create_pod(Client(running.handle, identity=ADMIN), server.port)
         call.begin, call.runtime, call.node, call.keys = begin, runtime, server, running.identities
         yield call
         for process in started:
@@ -151,6 +140,6 @@ async def test_port_forward(cluster, websocket):
 
 async def test_the_administrator_does_not_get_into_the_node_itself(cluster):
     own = tls.client_context(cluster.keys.authority.bundle, cluster.keys.admin)
-    pool = HttpPool(f"https://127.0.0.1:{cluster.node.port}", tls=own)
+    pool = HttpPool(f"https://127.0.0.1:{cluster.node.port}", tls=own, server_name="n")
     assert (await pool(Request("GET", "/pods"))).status == 401
     await pool.close()

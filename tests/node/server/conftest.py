@@ -1,6 +1,5 @@
 """A node handler behind a tiny API server; programs of this machine are its containers."""
 
-
 import pytest
 
 from stream_builders import Cluster, Here, LocalRuntime
