@@ -54,9 +54,8 @@ def test_a_claim_does_not_change_and_does_not_shrink():
     old = created("v1", "PersistentVolumeClaim", CLAIM)
     assert update_complaints(old, {"spec": {**CLAIM["spec"], "volumeName": "pv"}}) == []
     smaller = {"spec": {**CLAIM["spec"], "resources": {"requests": {"storage": "1Mi"}}}}
-    assert fields(update_complaints({**old, "status": {"phase": "Bound"}}, smaller)) == [
-        "spec.resources.requests.storage"
-    ]
+    bound = {**old, "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}
+    assert fields(update_complaints(bound, smaller)) == ["spec.resources.requests.storage"]
     assert fields(update_complaints(old, {"spec": {**CLAIM["spec"], "storageClassName": "x"}})) == ["spec"]
 
 

@@ -155,7 +155,7 @@ def claim_update(new: Object, old: Object) -> list[FieldError]:
     is_bound = (old.get("status") or {}).get("phase") == "Bound"
     if not before.get("volumeName"):
         before["volumeName"] = spec.get("volumeName")
-    errors += _size_errors(spec, before)
+    errors += _size_errors(spec, before, old)
     if is_bound:
         before["resources"] = spec.get("resources")
     before["volumeAttributesClassName"] = spec.get("volumeAttributesClassName")
@@ -167,9 +167,13 @@ def claim_update(new: Object, old: Object) -> list[FieldError]:
     return errors
 
 
-def _size_errors(spec: Mapping[str, Any], before: Mapping[str, Any]) -> list[FieldError]:
-    sizes = [((each.get("resources") or {}).get("requests") or {}).get("storage", "0") for each in (spec, before)]
-    if quantity.parse(sizes[0]) >= quantity.parse(sizes[1]):
+def _size_errors(spec: Mapping[str, Any], before: Mapping[str, Any], old: Object) -> list[FieldError]:
+    """A claim that could not grow may ask for less again, but for more than it has."""
+    wanted, asked = (
+        ((each.get("resources") or {}).get("requests") or {}).get("storage", "0") for each in (spec, before)
+    )
+    held = ((old.get("status") or {}).get("capacity") or {}).get("storage", "0")
+    if quantity.parse(wanted) >= quantity.parse(asked) or quantity.parse(wanted) > quantity.parse(held):
         return []
     return [forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")]
 

@@ -19,6 +19,19 @@ _EXISTS_ONLY = (
     "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
     "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity"
 )
+_LISTS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
+# What may not be above what, whose fault it is, which value is shown, and in which words.
+_ORDER = (
+    ("min", "max", "min", "min", "min value {} is greater than max value {}"),
+    ("min", "defaultRequest", "defaultRequest", "defaultRequest",
+     "min value {} is greater than default request value {}"),
+    ("defaultRequest", "max", "defaultRequest", "defaultRequest",
+     "default request value {} is greater than max value {}"),
+    ("defaultRequest", "default", "defaultRequest", "defaultRequest",
+     "default request value {} is greater than default limit value {}"),
+    ("min", "default", "default", "min", "min value {} is greater than default value {}"),
+    ("default", "max", "default", "max", "default value {} is greater than max value {}"),
+)  # fmt: skip
 _LIMIT_TYPES = ("Container", "PersistentVolumeClaim", "Pod")
 
 
@@ -145,7 +158,7 @@ def limit_range_update(new: Object, old: Object) -> list[FieldError]:
 def _limit_errors(item: Mapping[str, Any], path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     kind = item.get("type", "")
-    for listed in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
+    for listed in _LISTS:
         if kind == "Pod" and listed.startswith("default") and item.get(listed):
             errors.append(forbidden(f"{path}.{listed}", "may not be specified when `type` is 'Pod'"))
             continue
@@ -155,28 +168,22 @@ def _limit_errors(item: Mapping[str, Any], path: str) -> list[FieldError]:
     if kind == "PersistentVolumeClaim" and storage == [None, None]:
         text = "either minimum or maximum storage value is required, but neither was provided"
         errors.append(required(f"{path}.limits", text))
-    for below, above, what in (
-        ("min", "max", "min value {} is greater than max value {}"),
-        ("min", "defaultRequest", "min value {} is greater than default request value {}"),
-        ("defaultRequest", "max", "default request value {} is greater than max value {}"),
-        ("defaultRequest", "default", "default request value {} is greater than default limit value {}"),
-        ("min", "default", "min value {} is greater than default value {}"),
-        ("default", "max", "default value {} is greater than max value {}"),
-    ):
-        errors += _order_errors(item, (below, above, what), path)
+    resources = sorted({name for listed in _LISTS for name in item.get(listed) or ()})
+    for name in resources:
+        errors += _order_errors({listed: (item.get(listed) or {}).get(name) for listed in _LISTS}, name, path)
     return errors
 
 
-def _order_errors(item: Mapping[str, Any], order: tuple[str, str, str], path: str) -> list[FieldError]:
-    below, above, what = order
-    lower, upper = item.get(below) or {}, item.get(above) or {}
-    # A default that is out of order is the default's fault, not the bound's.
-    blamed = below if above == "max" or below == "defaultRequest" else above
-    return [
-        invalid(f"{path}.{blamed}[{name}]", (item.get(blamed) or {})[name], what.format(lower[name], upper[name]))
-        for name in sorted(lower.keys() & upper.keys())
-        if quantity.parse(lower[name]) > quantity.parse(upper[name])
-    ]
+def _order_errors(amounts: Mapping[str, str | None], name: str, path: str) -> list[FieldError]:
+    errors = []
+    for below, above, blamed, shown, what in _ORDER:
+        lower, upper = amounts[below], amounts[above]
+        if lower is not None and upper is not None and quantity.parse(lower) > quantity.parse(upper):
+            errors.append(invalid(f"{path}.{blamed}[{name}]", amounts[shown], what.format(lower, upper)))
+    ratio = amounts["maxLimitRequestRatio"]
+    if ratio is not None and quantity.parse(ratio) < 1:
+        errors.append(invalid(f"{path}.maxLimitRequestRatio[{name}]", ratio, f"ratio {ratio} is less than 1"))
+    return errors
 
 
 VALIDATORS = {
