@@ -195,11 +195,3 @@ def own(call: Call, old: Object | None, new: Object, options: WriteOptions) -> N
     assert call.resource is not None
     writer = dataclasses.replace(writer_of(call, call.resource, options), api_version=body_version(call.resource))
     ownership.record_update(old, new, message_of(call.resource), writer)
-
-
-def own_scale(call: Call, old: Object, new: Object, options: WriteOptions) -> None:
-    """The same for a change of replicas: `old` and `new` are the workload, the call is on its scale subresource."""
-    assert call.resource is not None
-    resource = call.resource
-    parent = resources.get(resource.group, resource.version, resource.name.partition("/")[0])
-    ownership.record_update(old, new, message_of(parent), writer_of(call, resource, options))

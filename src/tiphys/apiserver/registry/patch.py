@@ -141,7 +141,9 @@ class Patcher:
         message = body.message_of(self.resource)
         writer = body.writer_of(self._call, self.resource, self._options)
         try:
-            merged = ownership.apply(old or None, config, message, writer, force=bool(self._options.force))
+            merged = ownership.apply_after_client_side(
+                old or None, config, message, writer, force=bool(self._options.force)
+            )
         except ownership.ApplyError as error:
             raise errors.failure(500, "", f"failed to create typed patch object ({_named(config)}): {error}") from None
         except ownership.ApplyConflict as conflict:

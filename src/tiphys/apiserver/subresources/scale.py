@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from tiphys.api import errors, resources
+from tiphys.api import errors, ownership, resources
 from tiphys.api.resources import Resource
 from tiphys.apiserver import answers
 from tiphys.apiserver.call import Call, Object
@@ -39,7 +39,9 @@ async def update_scale(parts: Parts, call: Call, route: Route, form: Format) -> 
     meta.check_namespace(call.resource, sent, route.namespace)
 
     async def rescale(scale: Object) -> Object:
-        return sent
+        new = body.copy_of(sent)
+        body.own(call, scale, new, options)
+        return new
 
     return await _change(parts, call, route, form, rescale, options)
 
@@ -54,6 +56,8 @@ async def patch_scale(parts: Parts, call: Call, route: Route, form: Format) -> R
         new = patcher.patched(scale)
         meta.check_name(new, route.name)
         meta.check_namespace(patcher.resource, new, route.namespace)
+        if not patcher.applies:
+            body.own(call, scale, new, options)
         return new
 
     return await _change(parts, call, route, form, rescale, options)
@@ -72,13 +76,17 @@ async def _change(
 
     async def produce(old: Object | None) -> Object:
         assert old is not None
-        scale = await rescale(scale_of(old))
+        held = old["metadata"].get("managedFields")
+        scale = scale_of(old)
+        scale["metadata"]["managedFields"] = ownership.entries_of_scale(held)
+        scale = await rescale(scale)
         _check(scale)
         new = body.copy_of(old)
         new["spec"]["replicas"] = scale["spec"].get("replicas", 0) if scale.get("spec") else 0
         for name in ("uid", "resourceVersion"):
             new["metadata"][name] = scale["metadata"].get(name, "")
-        body.own_scale(call, old, new, options)
+        owners = scale["metadata"].get("managedFields")
+        new["metadata"]["managedFields"] = ownership.entries_of_workload(held, owners, parent.api_version)
         return new
 
     as_parent = dataclasses.replace(call, resource=parent, subresource="")
