@@ -54,12 +54,21 @@ async def upstream():
 
         def datagram_received(self, data, peer):
             Knows.asked += 1
-            self.transport.sendto(response(data, address("example.com", "1.2.3.4")), peer)
+            answer = response(data, address("example.com", "1.2.3.4"))
+            self.transport.sendto(response(data, flags=0x0200) if b"large" in data else answer, peer)
+
+    async def whole(reader, writer):
+        data = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+        answer = response(data, *[address("large.com", f"1.2.3.{number}") for number in range(50)])
+        writer.write(len(answer).to_bytes(2, "big") + answer)
+        writer.close()
 
     transport, knows = await asyncio.get_running_loop().create_datagram_endpoint(Knows, local_addr=("127.0.0.1", 0))
     knows.address = transport.get_extra_info("sockname")
+    server = await asyncio.start_server(whole, *knows.address)
     yield knows
     transport.close()
+    server.close()
 
 
 @pytest.fixture
@@ -105,6 +114,29 @@ async def test_other_names_come_from_upstream_and_are_kept(dns):
     answers = [await dns.udp(query("Example.com", A, edns=1232)) for _ in range(3)]
     assert [data_of(answer) for answer in answers] == [[b"\1\2\3\4"]] * 3
     assert dns.asked.asked == 1
+
+
+async def test_a_large_answer_from_upstream_comes_whole_over_tcp(dns):
+    assert message.is_truncated(await dns.udp(query("large.com")))
+    (answer,) = await dns.tcp(query("large.com"))
+    assert len(message.records_of(answer)) == 50
+
+
+async def test_an_upstream_that_refuses_is_a_failure(dns, upstream):
+    upstream.transport.close()
+    await asyncio.sleep(0.01)
+    assert message.code_of(await dns.udp(query("example.com"))) == message.SERVFAIL
+
+
+async def test_a_mistake_of_ours_costs_one_answer(dns, monkeypatch, caplog):
+    def fail(*_):
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(dns.server._zone, "answer", fail)
+    assert message.code_of(await dns.udp(query(WEB))) == message.SERVFAIL
+    monkeypatch.undo()
+    assert data_of(await dns.udp(query(WEB)))
+    assert "a mistake" in caplog.text
 
 
 async def test_an_external_name_comes_with_its_address(dns):
