@@ -8,8 +8,8 @@ from typing import Any
 
 from tiphys.api.validation import names
 from tiphys.api.validation.fields import FieldError, duplicate, forbidden, invalid, not_supported, required
-from tiphys.api.validation.label_selectors import label_selector_errors
 from tiphys.api.validation.validator import Object, Validator
+from tiphys.api.validation.values import selector_errors
 from tiphys.api.validation.webhooks import OPERATIONS, match_condition_errors, rule_errors
 
 _GROUP = "admissionregistration.k8s.io"
@@ -93,7 +93,7 @@ def _match_errors(match: Mapping[str, Any], path: str, operations: tuple[str, ..
     elif policy not in ("Equivalent", "Exact"):
         errors.append(not_supported(f"{path}.matchPolicy", policy, ("Equivalent", "Exact")))
     for name in ("namespaceSelector", "objectSelector"):
-        errors += label_selector_errors(match.get(name), f"{path}.{name}")
+        errors += selector_errors(match.get(name), f"{path}.{name}")
     for name in ("resourceRules", "excludeResourceRules"):
         for index, rule in enumerate(match.get(name) or ()):
             errors += rule_errors(rule, f"{path}.{name}[{index}]")
@@ -208,7 +208,7 @@ def _parameter_errors(reference: Mapping[str, Any], path: str) -> list[FieldErro
     elif selector is None:
         errors.append(required(path, "one of name or selector must be specified"))
     else:
-        errors += label_selector_errors(selector, f"{path}.selector")
+        errors += selector_errors(selector, f"{path}.selector")
     action = reference.get("parameterNotFoundAction")
     if not action:
         errors.append(required(f"{path}.parameterNotFoundAction"))

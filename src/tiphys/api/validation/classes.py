@@ -5,6 +5,7 @@ from __future__ import annotations
 from tiphys.api.validation import names
 from tiphys.api.validation.fields import FieldError, forbidden, invalid, not_supported, required
 from tiphys.api.validation.metadata import label_errors
+from tiphys.api.validation.scheduling import toleration_list_errors
 from tiphys.api.validation.validator import Object, Validator
 
 USER_PRIORITY_MAX = 1_000_000_000
@@ -51,8 +52,9 @@ def priority_class_update(new: Object, old: Object) -> list[FieldError]:
 def runtime_class(obj: Object) -> list[FieldError]:
     handler = obj.get("handler", "")
     errors = [invalid("handler", handler, text) for text in names.dns_label(handler)]
-    selector = (obj.get("scheduling") or {}).get("nodeSelector")
-    return errors + (label_errors(selector, "scheduling.nodeSelector") if selector else [])
+    scheduling = obj.get("scheduling") or {}
+    errors += label_errors(scheduling.get("nodeSelector") or {}, "scheduling.nodeSelector")
+    return errors + toleration_list_errors(scheduling.get("tolerations") or (), "scheduling.tolerations")
 
 
 def runtime_class_update(new: Object, old: Object) -> list[FieldError]:

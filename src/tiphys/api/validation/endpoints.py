@@ -10,11 +10,10 @@ from tiphys.api.validation.services import (
     PROTOCOLS,
     application_protocol_errors,
     ip_errors,
-    one_of,
-    port_errors,
     special_ip_errors,
 )
 from tiphys.api.validation.validator import Object, Validator
+from tiphys.api.validation.values import choice_errors, port_errors
 
 ENDPOINTS_MAX, PORTS_MAX, ADDRESSES_MAX = 1000, 20000, 100
 _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
@@ -54,7 +53,7 @@ def _port_errors(port: Object, path: str, *, named: bool) -> list[FieldError]:
     elif name:
         errors += [invalid(f"{path}.name", name, text) for text in names.dns_label(name)]
     errors += port_errors(port.get("port", 0), f"{path}.port")
-    errors += one_of(port.get("protocol"), PROTOCOLS, f"{path}.protocol")
+    errors += choice_errors(port.get("protocol"), f"{path}.protocol", PROTOCOLS)
     return errors + application_protocol_errors(port, path)
 
 
@@ -65,7 +64,7 @@ def endpoints_update(new: Object, old: Object) -> list[FieldError]:
 def endpoint_slice(obj: Object) -> list[FieldError]:
     """Addresses of the one type, few enough of all, and ports that differ by name."""
     kind = obj.get("addressType", "")
-    errors = one_of(kind, _ADDRESS_TYPES, "addressType")
+    errors = choice_errors(kind, "addressType", _ADDRESS_TYPES)
     found = obj.get("endpoints") or ()
     if len(found) > ENDPOINTS_MAX:
         errors.append(too_many("endpoints", len(found), ENDPOINTS_MAX))
@@ -126,7 +125,7 @@ def _slice_port_errors(ports: Sequence[Object]) -> list[FieldError]:
         if name in seen:
             errors.append(duplicate(f"{path}.name", name))
         seen.add(name)
-        errors += one_of(port.get("protocol"), PROTOCOLS, f"{path}.protocol")
+        errors += choice_errors(port.get("protocol"), f"{path}.protocol", PROTOCOLS)
         if port.get("port") is not None:
             errors += port_errors(port["port"], f"{path}.port")
         errors += application_protocol_errors(port, path)

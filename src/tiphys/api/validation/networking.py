@@ -9,9 +9,9 @@ from typing import Any
 from tiphys.api.validation import names
 from tiphys.api.validation.fields import FieldError, forbidden, invalid, not_supported, required
 from tiphys.api.validation.internal import internal
-from tiphys.api.validation.label_selectors import label_selector_errors
-from tiphys.api.validation.services import PROTOCOLS, port_or_name_errors
+from tiphys.api.validation.services import PROTOCOLS
 from tiphys.api.validation.validator import Object, Validator
+from tiphys.api.validation.values import port_errors, selector_errors
 
 _GROUP = "networking.k8s.io"
 
@@ -19,7 +19,7 @@ _GROUP = "networking.k8s.io"
 def network_policy(obj: Object) -> list[FieldError]:
     """Whom it is for, from and to whom, and which directions it rules."""
     spec = obj.get("spec") or {}
-    errors = label_selector_errors(spec.get("podSelector"), "spec.podSelector")
+    errors = selector_errors(spec.get("podSelector"), "spec.podSelector")
     for direction, peers in (("ingress", "from"), ("egress", "to")):
         for index, rule in enumerate(spec.get(direction) or ()):
             path = f"spec.{direction}[{index}]"
@@ -51,7 +51,7 @@ def _port_errors(port: Mapping[str, Any], path: str) -> list[FieldError]:
         if end is not None:
             errors.append(invalid(f"{path}.endPort", end, "may not be specified when `port` is not specified"))
         return errors
-    errors += port_or_name_errors(number, f"{path}.port")
+    errors += port_errors(number, f"{path}.port")
     if end is None:
         return errors
     if isinstance(number, str):
@@ -69,7 +69,7 @@ def _peer_errors(peer: Mapping[str, Any], path: str) -> list[FieldError]:
     for name in ("podSelector", "namespaceSelector"):
         if peer.get(name) is not None:
             kinds += 1
-            errors += label_selector_errors(peer[name], f"{path}.{name}")
+            errors += selector_errors(peer[name], f"{path}.{name}")
     block = peer.get("ipBlock")
     if block is not None:
         errors += _block_errors(block, f"{path}.ipBlock")

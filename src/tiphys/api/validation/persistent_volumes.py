@@ -9,8 +9,9 @@ from tiphys.api import quantity
 from tiphys.api.validation import names
 from tiphys.api.validation.fields import FieldError, forbidden, invalid, not_supported, required
 from tiphys.api.validation.internal import internal
-from tiphys.api.validation.label_selectors import label_selector_errors, node_selector_errors
+from tiphys.api.validation.scheduling import node_selector_errors
 from tiphys.api.validation.validator import Object, Validator
+from tiphys.api.validation.values import selector_errors
 
 ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES = ("Block", "Filesystem")
@@ -112,7 +113,7 @@ def volume_update(new: Object, old: Object) -> list[FieldError]:
 def claim(obj: Object) -> list[FieldError]:
     """How much, how, of which class and from what data."""
     spec = obj["spec"]
-    errors = label_selector_errors(spec.get("selector"), "spec.selector")
+    errors = selector_errors(spec.get("selector"), "spec.selector")
     errors = access_mode_errors(spec.get("accessModes") or [], "spec.accessModes") + errors
     size = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
     if size is None:

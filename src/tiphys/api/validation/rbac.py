@@ -5,8 +5,8 @@ from __future__ import annotations
 from tiphys.api.validation import names
 from tiphys.api.validation.fields import FieldError, invalid, not_supported, required
 from tiphys.api.validation.internal import internal
-from tiphys.api.validation.label_selectors import label_selector_errors
 from tiphys.api.validation.validator import Object, Validator
+from tiphys.api.validation.values import selector_errors
 
 _GROUP = "rbac.authorization.k8s.io"
 
@@ -31,7 +31,7 @@ def cluster_role(obj: Object) -> list[FieldError]:
         text = "at least one clusterRoleSelector required if aggregationRule is non-nil"
         errors.append(required(path, text))
     for index, selector in enumerate(selectors):
-        errors += label_selector_errors(selector, f"{path}[{index}]")
+        errors += selector_errors(selector, f"{path}[{index}]")
     return errors
 
 

@@ -16,6 +16,7 @@ from tiphys.api.validation.fields import (
 from tiphys.api.validation.internal import internal
 from tiphys.api.validation.metadata import label_errors
 from tiphys.api.validation.validator import Object, Validator
+from tiphys.api.validation.values import choice_errors, port_errors
 
 KUBELET_PORT = 10250
 AFFINITY_TIMEOUT_SECONDS_MAX = 86400
@@ -46,18 +47,11 @@ def service(obj: Object) -> list[FieldError]:
         errors += ip_errors(address, f"spec.externalIPs[{index}]") or special_ip_errors(
             address, f"spec.externalIPs[{index}]"
         )
-    errors += one_of(spec.get("type"), _TYPES, "spec.type")
+    errors += choice_errors(spec.get("type"), "spec.type", _TYPES)
     errors += _port_use_errors(spec)
     errors += _load_balancer_errors(spec)
     errors += _external_traffic_errors(spec)
     return errors + _internal_traffic_errors(spec)
-
-
-def one_of(value: str | None, allowed: Sequence[str], path: str) -> list[FieldError]:
-    """A value of an enumeration that must be there."""
-    if not value:
-        return [required(path)]
-    return [] if value in allowed else [not_supported(path, value, allowed)]
 
 
 def ip_errors(address: str, path: str) -> list[FieldError]:
@@ -120,20 +114,10 @@ def _port_list_errors(ports: Sequence[Object]) -> list[FieldError]:
                 errors.append(duplicate(f"{path}.name", name))
             seen.add(name)
         errors += port_errors(port.get("port", 0), f"{path}.port")
-        errors += one_of(port.get("protocol"), PROTOCOLS, f"{path}.protocol")
-        errors += port_or_name_errors(port.get("targetPort", 0), f"{path}.targetPort")
+        errors += choice_errors(port.get("protocol"), f"{path}.protocol", PROTOCOLS)
+        errors += port_errors(port.get("targetPort", 0), f"{path}.targetPort")
         errors += application_protocol_errors(port, path)
     return errors
-
-
-def port_errors(number: int, path: str) -> list[FieldError]:
-    return [invalid(path, number, text) for text in names.port_number(number)]
-
-
-def port_or_name_errors(value: int | str, path: str) -> list[FieldError]:
-    """The number of a port, or its name in the pod."""
-    found = names.port_number(value) if isinstance(value, int) else names.port_name(value)
-    return [invalid(path, value, text) for text in found]
 
 
 def application_protocol_errors(port: Object, path: str) -> list[FieldError]:
@@ -145,7 +129,7 @@ def application_protocol_errors(port: Object, path: str) -> list[FieldError]:
 
 def _affinity_errors(spec: Object) -> list[FieldError]:
     affinity = spec.get("sessionAffinity")
-    errors = one_of(affinity, ("ClientIP", "None"), "spec.sessionAffinity")
+    errors = choice_errors(affinity, "spec.sessionAffinity", ("ClientIP", "None"))
     path = "spec.sessionAffinityConfig"
     if affinity == "ClientIP":
         seconds = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds", 0)
@@ -245,7 +229,7 @@ def _external_traffic_errors(spec: Object) -> list[FieldError]:
     reachable = kind in ("LoadBalancer", "NodePort") or (kind == "ClusterIP" and spec.get("externalIPs"))
     errors = []
     if reachable:
-        errors += one_of(policy, _TRAFFIC_POLICIES, path)
+        errors += choice_errors(policy, path, _TRAFFIC_POLICIES)
     elif policy:
         errors.append(invalid(path, policy, "may only be set for externally-accessible services"))
     port = spec.get("healthCheckNodePort", 0)

@@ -8,8 +8,8 @@ from typing import Any
 from tiphys.api.validation import names
 from tiphys.api.validation.fields import FieldError, duplicate, forbidden, invalid, not_supported, required
 from tiphys.api.validation.internal import internal
-from tiphys.api.validation.label_selectors import label_selector_errors
 from tiphys.api.validation.validator import Object, Validator
+from tiphys.api.validation.values import selector_errors
 
 _GROUP = "storage.k8s.io"
 _DRIVER_LENGTH_MAX = 63
@@ -203,7 +203,7 @@ def attachment_update(new: Object, old: Object) -> list[FieldError]:
 
 def capacity(obj: Object) -> list[FieldError]:
     """What a class can still give in one part of the topology."""
-    errors = label_selector_errors(obj.get("nodeTopology"), "nodeTopology")
+    errors = selector_errors(obj.get("nodeTopology"), "nodeTopology")
     name = obj.get("storageClassName", "")
     if not name:
         return [*errors, required("storageClassName")]

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from tiphys.api.validation import names
 from tiphys.api.validation.fields import FieldError, duplicate, invalid, not_supported, required
-from tiphys.api.validation.label_selectors import label_selector_errors
 from tiphys.api.validation.validator import Object, Validator
+from tiphys.api.validation.values import selector_errors
 
 _GROUP = "admissionregistration.k8s.io"
 OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
@@ -68,7 +68,7 @@ def _hook_errors(hook: Mapping[str, Any], path: str, *, mutates: bool) -> list[F
         text = "the timeout value must be between 1 and 30 seconds"
         errors.append(invalid(f"{path}.timeoutSeconds", seconds, text))
     for name in ("namespaceSelector", "objectSelector"):
-        errors += label_selector_errors(hook.get(name), f"{path}.{name}")
+        errors += selector_errors(hook.get(name), f"{path}.{name}")
     if mutates:
         errors += _choice_errors(hook.get("reinvocationPolicy"), f"{path}.reinvocationPolicy", ("IfNeeded", "Never"))
     errors += _client_errors(hook.get("clientConfig") or {}, f"{path}.clientConfig")
