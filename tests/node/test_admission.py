@@ -84,3 +84,13 @@ def test_a_label_that_is_new_counts(tmp_path):
         await box.ready()
 
     on_a_node(tmp_path, scenario)
+
+
+def test_of_two_that_come_at_once_the_first_is_taken(tmp_path):
+    async def scenario(box):
+        for name in ("a", "b"):
+            await box.create({**wanting(cpu="3"), "metadata": {"name": name, "namespace": "shop"}})
+        await box.ready("a")
+        assert (await box.until(phase("Failed"), "b"))["reason"] == "OutOfcpu"
+
+    on_a_node(tmp_path, scenario)

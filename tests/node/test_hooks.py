@@ -45,3 +45,18 @@ def test_an_http_check_goes_to_the_pod_unless_told_otherwise():
     target = http_target(subject(), action)
     assert target.url == "https://10.42.0.2:8080/healthz" and target.headers == [("A", "b")]
     assert http_target(subject(), {**action, "host": "other"}).host == "other"
+
+
+async def test_an_http_hook_is_heard_whatever_the_status():
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    hook = {"httpGet": {"host": "127.0.0.1", "port": port}}
+    assert (await run_hook(subject(), hook, 5.0)).passed
+    server.close()
+    await server.wait_closed()
+    assert not (await run_hook(subject(), hook, 5.0)).passed

@@ -155,13 +155,14 @@ class NodeAgent:
         assert self._group is not None
         remains = self._remains.pop(uid_of(pod), None)
         state = recovery.state_of(pod, remains or Remains(), self._now())
-        is_new = remains is None and not (pod.get("status") or {}).get("startTime") and state.ending is None
+        known = remains is not None or (pod.get("status") or {}).get("startTime") or state.ending is not None
+        state.admitted = bool(known) or is_deleting(pod)
         worker = self._workers[uid_of(pod)] = PodWorker(state, self.parts)
-        self._group.create_task(self._work(worker, is_new=is_new), name=f"pod {spec.described(pod)}")
+        self._group.create_task(self._work(worker), name=f"pod {spec.described(pod)}")
 
-    async def _work(self, worker: PodWorker, *, is_new: bool) -> None:
+    async def _work(self, worker: PodWorker) -> None:
         state = worker.state
-        if is_new and not is_deleting(state.pod):
+        if not state.admitted:
             await self._admit(state)
         while not state.over:
             try:
@@ -175,12 +176,12 @@ class NodeAgent:
             self._done.add(uid_of(state.pod))
 
     async def _admit(self, state: PodState) -> None:
-        """A pod that is new here must fit."""
-        others = [w.state for w in self._workers.values() if w.state is not state and holds_resources(w.state)]
-        held = [other.pod for other in others]
+        """A pod that is new here must fit beside those that were taken before it."""
+        held = [worker.state.pod for worker in self._workers.values() if holds_resources(worker.state)]
         node = self._nodes.get("", self.settings.node_name) or self._registration.node
         state.refused = admission.refusal(state.pod, held, node, self.settings.allowed_unsafe_sysctls)
         if state.refused is None:
+            state.admitted = True
             return
         # What we know of our node may be older than what the scheduler knew.
         try:
@@ -188,6 +189,7 @@ class NodeAgent:
         except (StatusError, OSError) as error:
             log.info("the node could not be read again: %s", error)
         state.refused = admission.refusal(state.pod, held, node, self.settings.allowed_unsafe_sysctls)
+        state.admitted = state.refused is None
         if state.refused is not None:
             self._recorder.warning(state.pod, state.refused.reason, state.refused.message)
 
@@ -217,9 +219,10 @@ class NodeAgent:
 
 
 def holds_resources(state: PodState) -> bool:
-    """Whether a pod still takes a part of the node."""
+    """Whether a pod still takes a part of the node. One that has left the API is about to give everything back."""
+    gone = state.ending is not None and state.ending.gone
     final = (state.status or state.pod.get("status") or {}).get("phase") in FINAL
-    return state.refused is None and not state.torn_down and not final
+    return state.admitted and not (state.torn_down or final or gone)
 
 
 def remove_folder(folder: Path) -> None:

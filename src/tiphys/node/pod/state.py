@@ -104,6 +104,7 @@ class PodState:
     started_at: float = 0.0
     initialized: bool = False
     ending: Ending | None = None
+    admitted: bool = True
     refused: Waiting | None = None
     torn_down: bool = False
     tearing_down: bool = False
