@@ -14,7 +14,8 @@ from tiphys.client.client import Client
 from tiphys.client.events import Recorder
 from tiphys.client.informer import Informers
 from tiphys.controllers.deployment import templates
-from tiphys.controllers.deployment.plan import DEPLOYMENTS, REPLICASETS, plan
+from tiphys.controllers.deployment.plan import DEPLOYMENTS, plan
+from tiphys.controllers.deployment.templates import REPLICASETS
 from tiphys.reconcile.commands import Performed, Update, perform
 from tiphys.reconcile.loop import Key, Loop, controller_key, own_key
 from tiphys.reconcile.ownership import BY_CONTROLLER, claim, controller_index, within_reach
