@@ -210,6 +210,13 @@ async def test_too_many_streams_are_refused(raw, monkeypatch):
     assert await peer.hear(Reset) == Reset(3, 3)
 
 
+async def test_streams_that_are_reset_before_anybody_takes_them_count_too(raw, monkeypatch):
+    monkeypatch.setattr(spdy_session, "STREAMS_MAX", 2)
+    _, peer = raw
+    await peer.say(*[frame for number in (1, 3, 5) for frame in (SynStream(number, HEADERS), Reset(number))])
+    assert await peer.hear(Reset) == Reset(5, 3)
+
+
 async def test_a_peer_that_goes_away_takes_no_new_streams(both):
     client, server = both
     stream = await client.open(HEADERS)

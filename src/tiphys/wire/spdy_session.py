@@ -316,7 +316,8 @@ class SpdySession:
         if stream_id % 2 == self._next_id % 2 or stream_id <= self._last_peer_id:
             raise SpdyError(f"stream {stream_id} is not the peer's next")
         self._last_peer_id = stream_id
-        if len(self._streams) >= STREAMS_MAX:
+        # Those that nobody accepts count even when they were reset.
+        if max(len(self._streams), self._arrived.qsize()) >= STREAMS_MAX:
             self.send_soon(Reset(stream_id, REFUSED_STREAM))
             return
         stream = SpdyStream(self, stream_id, frame.headers)
