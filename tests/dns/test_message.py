@@ -45,6 +45,11 @@ def test_pointers_that_run_in_a_circle_come_to_an_end():
         parse(query("a.b")[:12] + b"\xc0\x0c\0\1\0\1")
 
 
+def test_a_question_has_no_pointers():
+    with pytest.raises(Malformed, match="pointer"):
+        parse(b"\0\7\1\0\0\1\0\0\0\0\0\0" + b"\xc0\x0a" + b"\0\1\0\1")
+
+
 def test_echoes_id_case_and_recursion():
     data = message.encode(parse(query("WEB.shop", identifier=513)), Answer(answers=MANY[:1]))
     assert data[:2] == struct.pack(">H", 513) and b"WEB" in data

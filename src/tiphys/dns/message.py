@@ -103,6 +103,9 @@ def parse(data: bytes) -> Query:
     name, offset = read_name(data, 12)
     if offset + 4 > len(data):
         raise Malformed("the question ends early")
+    # It is echoed byte by byte, where the same pointer would mean another name.
+    if offset - 12 != sum(map(len, name)) + len(name) + 1:
+        raise Malformed("a pointer in the question")
     kind, klass = _QUESTION.unpack_from(data, offset)
     offset += 4
     question = data[12:offset]
