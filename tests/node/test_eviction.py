@@ -36,6 +36,7 @@ def test_a_node_short_of_memory_evicts_the_greediest_pod(tmp_path, monkeypatch):
         monkeypatch.setattr(eviction, "memory_info", lambda: short if len(runs()) == 2 else {"MemAvailable": 1 << 40})
         status = await box.until(phase("Failed"), "large")
         assert status["reason"] == "Evicted" and "low on resource: memory" in status["message"]
+        assert [c["type"] for c in status["conditions"]].count("DisruptionTarget") == 1
         assert (await box.status("small"))["phase"] == "Running"
 
     on_a_node(tmp_path, scenario)

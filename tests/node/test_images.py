@@ -57,6 +57,8 @@ def test_a_pull_is_told_with_its_size(tmp_path):
         await box.create(new_pod(containers=[container(image="far:1")]))
         await box.ready()
         text = 'Successfully pulled image "far:1" in 0ms (0ms including waiting). Image size: 1000000 bytes.'
+        node = await box.client.get(resources.get("", "v1", "nodes"), "n1")
+        assert "docker.io/library/far:1" in str(node["status"]["images"])
         assert (await box.events())[:2] == [("Pulling", 'Pulling image "far:1"'), ("Pulled", text)]
 
     on_a_node(tmp_path, scenario)

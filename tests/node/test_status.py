@@ -68,6 +68,7 @@ def test_a_final_phase_never_changes():
 def test_an_evicted_pod_has_failed_with_its_reason():
     found = status({"c": ran("exited", code=137)}, ending=Ending(NOW, "Evicted", "low on memory"), initialized=True)
     assert (found["phase"], found["reason"], found["message"]) == ("Failed", "Evicted", "low on memory")
+    assert found["conditions"][-1]["reason"] == "TerminationByKubelet"
 
 
 def test_a_refused_pod_says_what_it_lacked():

@@ -91,6 +91,7 @@ class NodeAgent:
             services=self._services.list,
             now=now,
         )
+        self.parts.images.on_pulled = self._registration.refresh
         self._workers: dict[str, PodWorker] = {}
         # What the node's HTTPS server asks.
         self.here = Here(lambda: self.workers, self.parts)

@@ -8,7 +8,7 @@ waits with exponential back-off before it asks the registry again. A present ima
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,9 +57,10 @@ class _Pulled:
 
 
 class Images:
-    """The images of this node's pods."""
+    """The images of this node's pods. `on_pulled` is called when there is a new one."""
 
     def __init__(self, runtime: Runtime, objects: Objects, recorder: Recorder, pulls_max: int, now: Clock) -> None:
+        self.on_pulled: Callable[[], None] = lambda: None
         self._runtime = runtime
         self._objects = objects
         self._recorder = recorder
@@ -131,6 +132,7 @@ class Images:
             note.warning("Failed", f'Failed to pull image "{reference}": {error}')
             raise self._problem(note, "ErrImagePull", str(error), now + SHOW_ERROR_SECONDS) from error
         self._failed.pop(key, None)
+        self.on_pulled()
         took, total = _duration(pulled.seconds), _duration(pulled.total_seconds)
         note.normal(
             "Pulled",

@@ -172,6 +172,10 @@ class Registration:
             self.pressure = pressure
             self._changed.set()
 
+    def refresh(self) -> None:
+        """Write the status again: the images are others now."""
+        self._changed.set()
+
     async def run(self, images: Callable[[], Any]) -> None:
         """Renew until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -12,6 +12,8 @@ Object = dict[str, Any]
 Pod = Mapping[str, Any]
 
 OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+# Whoever disrupts a pod sets it: the API server for an eviction that was asked for, the node for its own.
+DISRUPTION = "DisruptionTarget"
 
 
 def conditions_of(pod: Pod, status: Mapping[str, Any], *, can_start: bool, initialized: bool) -> list[Object]:
@@ -44,7 +46,13 @@ def settled(pod: Pod, owned: Sequence[Object], previous: Sequence[Mapping[str, A
             # The scheduler's; only a pod that never met one gets it from here.
             full = dict(known)
         result.append(full)
-    return result + [dict(c) for c in previous if c["type"] not in OWNED]
+    taken = {*OWNED, *(condition["type"] for condition in owned)}
+    return result + [dict(c) for c in previous if c["type"] not in taken]
+
+
+def disrupted(message: str) -> Object:
+    """Told of a pod that the node evicts, so that a Job need not count it as its own failure."""
+    return _condition(DISRUPTION, True, "TerminationByKubelet", message)
 
 
 def _condition(kind: str, met: bool, reason: str = "", message: str = "") -> Object:

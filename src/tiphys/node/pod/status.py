@@ -48,6 +48,8 @@ def pod_status(pod: Pod, facts: PodFacts, previous: Mapping[str, Any], now: floa
         status["ephemeralContainerStatuses"] = [container_status(pod, container, facts, now) for container in some]
     can_start = facts.sandbox.done and bool(facts.address) and not facts.torn_down
     owned = conditions.conditions_of(pod, status, can_start=can_start, initialized=facts.initialized)
+    if facts.ending is not None and facts.ending.reason == "Evicted":
+        owned.append(conditions.disrupted(facts.ending.message))
     status["conditions"] = conditions.settled(pod, owned, previous.get("conditions") or (), now)
     _add_addresses(status, facts, previous, host)
     if facts.started_at:

@@ -16,7 +16,6 @@ from typing import Any
 
 from tiphys.node.pod import commands as c
 from tiphys.node.pod import reports, setup, spec, starting, stopping
-from tiphys.node.pod.conditions import OWNED
 from tiphys.node.pod.facts import Ending, Step
 from tiphys.node.pod.parts import Parts, Work
 from tiphys.node.pod.phase import FINAL
@@ -210,7 +209,7 @@ class PodWorker:
         state = self.state
         if self._silent or (state.ending is not None and state.ending.gone):
             return 0.0
-        previous = reports.previous_of(state.status, state.pod, OWNED)
+        previous = reports.previous_of(state.status, state.pod)
         status = pod_status(state.pod, state.facts(), previous, now, Host(self.parts.settings.node_ip))
         if status == state.status:
             self._report_at = 0.0
