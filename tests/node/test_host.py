@@ -9,7 +9,7 @@ import tarfile
 
 import pytest
 
-from node_builders import MACHINE, Box, container, new_pod, settings
+from node_builders import MACHINE, PODS, Box, container, new_pod, settings
 from tiny_api import TinyApi
 from tiphys.client.client import Client
 from tiphys.network.kernel import KernelNetwork
@@ -136,3 +136,30 @@ async def test_what_cannot_start_says_why(box):
     status = await box.until(lambda status: status.get("phase") == "Failed")
     ended = status["containerStatuses"][0]["state"]["terminated"]
     assert ended["reason"] == "StartError" and "nonsense" in ended["message"]
+
+
+async def test_sub_paths_and_memory_volumes_are_unmounted_at_the_end(box, tmp_path):
+    mounts = [{"name": "disk", "mountPath": "/a", "subPath": "deep/er"}, {"name": "memory", "mountPath": "/b"}]
+    volumes = [{"name": "disk", "emptyDir": {}}, {"name": "memory", "emptyDir": {"medium": "Memory"}}]
+    one = container(command=["sh", "-c", "echo x > /a/f; echo y > /b/g; sleep 60"], volumeMounts=mounts)
+    pod = await box.create(new_pod(containers=[one], volumes=volumes, terminationGracePeriodSeconds=1))
+    await box.ready()
+    place = tmp_path / "data" / "pods" / pod["metadata"]["uid"] / "volumes" / "kubernetes.io~empty-dir"
+    await asyncio.sleep(0.1)
+    assert (place / "disk" / "deep" / "er" / "f").read_text() == "x\n" and (place / "memory" / "g").is_file()
+    await box.delete()
+    await box.until(lambda status: status == {})
+    assert not list((tmp_path / "data" / "pods").iterdir())
+    with open("/proc/self/mountinfo") as mounted:
+        assert str(tmp_path / "data" / "pods") not in mounted.read()
+
+
+async def test_a_debug_container_and_an_exec_probe_run_in_the_pod(box):
+    probe = {"exec": {"command": ["test", "-f", "/tmp/w/index.html"]}}
+    await box.create(new_pod(containers=[{**web(), "startupProbe": probe}]))
+    await box.ready()
+    debug = container("debug", command=["echo", "found you"])
+    await box.client.patch(PODS, ("shop", "web"), {"spec": {"ephemeralContainers": [debug]}})
+    await box.until(lambda s: "terminated" in (s.get("ephemeralContainerStatuses") or [{"state": {}}])[0]["state"])
+    stream = await box.agent.here.logs("shop", "web", "debug", LogOptions())
+    assert [chunk async for chunk in stream] == [b"found you\n"]
