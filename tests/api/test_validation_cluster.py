@@ -221,3 +221,11 @@ def test_every_builtin_kind_can_be_prepared():
             obj["metadata"]["creationTimestamp"] = "2030-01-01T00:00:00Z"
             strategy.prepare_create(resource, obj)
             assert obj["metadata"]["name"] == "a"
+
+
+def test_an_attribute_of_a_device_is_one_value():
+    attributes = {"v": {"version": "1.2"}, "w": {"version": "1.2.3-rc.1"}, "two": {"int": 1, "bool": True}}
+    devices = [{"name": "a", "attributes": attributes}]
+    spec = {"driver": "d.org", "nodeName": "n", "pool": {"name": "p", "resourceSliceCount": 1}, "devices": devices}
+    found = complaints("resource.k8s.io/v1", "ResourceSlice", {"spec": spec})
+    assert fields(found) == ["spec.devices[0].attributes[v].version", "spec.devices[0].attributes[two]"]

@@ -7,6 +7,7 @@ which nodes, with devices that can be told apart. CEL selectors are kept as they
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,13 @@ from tiphys.api.validation.validator import Object, Validator
 
 _GROUP = "resource.k8s.io"
 SELECTORS_MAX, DEVICES_MAX = 32, 128
+# The fields of an attribute, and how they are named where a field error shows them.
+_VALUES = {
+    "int": "IntValue", "bool": "BoolValue", "string": "StringValue", "version": "VersionValue",
+    "ints": "IntValues", "bools": "BoolValues", "strings": "StringValues", "versions": "VersionValues",
+}  # fmt: skip
+_NUMBER, _TAIL = "(0|[1-9][0-9]*)", r"[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*"
+_is_semantic = re.compile(rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_TAIL})?(\+{_TAIL})?").fullmatch
 _PLACES = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")
 
 
@@ -78,10 +86,24 @@ def _device_errors(devices: Sequence[Mapping[str, Any]]) -> list[FieldError]:
     for index, device in enumerate(devices):
         path, name = f"spec.devices[{index}]", device.get("name", "")
         errors += [invalid(f"{path}.name", name, text) for text in names.dns_label(name)]
+        for key, value in (device.get("attributes") or {}).items():
+            errors += _attribute_errors(value, f"{path}.attributes[{key}]")
         if name in seen:
             errors.append(duplicate(path, name))
         seen.add(name)
     return errors
+
+
+def _attribute_errors(attribute: Mapping[str, Any], path: str) -> list[FieldError]:
+    """One value of one type; a version is a semantic one."""
+    if len(attribute) != 1:
+        shown = {go_name: attribute.get(name) for name, go_name in _VALUES.items()}
+        return [invalid(path, shown, "exactly one value must be specified")]
+    version = attribute.get("version")
+    if version is not None and not _is_semantic(version):
+        text = "must be a string compatible with semver.org spec 2.0.0"
+        return [invalid(f"{path}.version", version, text)]
+    return []
 
 
 def resource_slice_update(new: Object, old: Object) -> list[FieldError]:
