@@ -88,3 +88,9 @@ def test_an_immutable_field_is_reported_by_all_and_by_the_kind():
     new = {**old, "metadata": {**old["metadata"], "uid": "2"}}
     found = validation.validate_update(resources.get("", "v1", "configmaps"), new, old)
     assert [str(error) for error in found] == ['metadata.uid: Invalid value: "2": field is immutable'] * 2
+
+
+def test_a_custom_resource_has_finalizers_of_any_name():
+    widget = resources.Resource("example.com", "v1", "widgets", "Widget", namespaced=True)
+    obj = {"metadata": {"name": "a", "namespace": "shop", "finalizers": ["hold"]}}
+    assert validation.validate_create(widget, obj) == []

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tiphys.api import resources
 from tiphys.api.resources import Resource
 from tiphys.api.validation import names
 from tiphys.api.validation.fields import FieldError, forbidden, invalid, required, too_long
@@ -148,6 +149,8 @@ def _kind_finalizer_errors(resource: Resource, metadata: Object) -> list[FieldEr
     finalizers = metadata.get("finalizers")
     if not finalizers or resource.group in _FREE_FINALIZERS:
         return []
+    if resources.find(resource.group, resource.version, resource.name) is None:
+        return []  # custom resources have finalizers of any name
     text = "name is neither a standard finalizer name nor is it fully qualified"
     return [
         invalid(f"metadata.finalizers[{index}]", each, text)
