@@ -161,6 +161,22 @@ def test_images_change_and_nothing_else_does():
     assert update_complaints(old, more) == ["spec.containers: Forbidden: pod updates may not add or remove containers"]
 
 
+def test_a_forbidden_change_shows_the_lines_of_the_internal_struct():
+    old = created("v1", "Pod", pod())
+    shown = update_complaints(old, pod(container={"workingDir": "/x"}))[0]
+    assert shown.splitlines()[1:] == [
+        "@@ -8,7 +8,7 @@",
+        '    "Image": "app:1",',
+        '    "Command": null,',
+        '    "Args": null,',
+        '-   "WorkingDir": "",',
+        '+   "WorkingDir": "/x",',
+        '    "Ports": null,',
+        '    "EnvFrom": null,',
+        '    "Env": null,',
+    ]
+
+
 def test_a_deadline_only_comes_nearer():
     old = created("v1", "Pod", pod(activeDeadlineSeconds=60))
     assert update_complaints(old, pod(activeDeadlineSeconds=30)) == []

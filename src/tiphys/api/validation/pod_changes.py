@@ -7,6 +7,7 @@ from typing import Any
 
 from tiphys.api.validation import names
 from tiphys.api.validation.fields import FieldError, forbidden, invalid, required
+from tiphys.api.validation.pod_diff import container_difference, spec_difference
 from tiphys.api.validation.pod_spec import MIRROR
 from tiphys.api.validation.values import INT32_MAX
 
@@ -58,8 +59,9 @@ def change_errors(new: Object, old: Object, check_tolerations: CheckTolerations)
             text = f"only deletion is allowed, but found new scheduling gate '{gate.get('name', '')}'"
             errors.append(forbidden(f"spec.schedulingGates[{index}].name", text))
     errors += _gated_errors(new, old)
-    if _fixed(new, old) != _fixed(old, old):
-        errors.append(forbidden("spec", _CHANGEABLE))
+    fixed, before = _fixed(new, old), _fixed(old, old)
+    if fixed != before:
+        errors.append(forbidden("spec", f"{_CHANGEABLE}\n{spec_difference(before, fixed)}"))
     return errors
 
 
@@ -159,5 +161,6 @@ def ephemeral_change_errors(new: Object, old: Object) -> list[FieldError]:
         if name not in now:
             errors.append(forbidden(path, f'existing ephemeral containers "{name}" may not be removed\n'))
         elif now[name] != was:
-            errors.append(forbidden(path, f'existing ephemeral containers "{name}" may not be changed\n'))
+            lines = container_difference(was, now[name])
+            errors.append(forbidden(path, f'existing ephemeral containers "{name}" may not be changed\n{lines}'))
     return errors
