@@ -165,7 +165,7 @@ def test_a_forbidden_change_shows_the_lines_of_the_internal_struct():
     old = created("v1", "Pod", pod())
     shown = update_complaints(old, pod(container={"workingDir": "/x"}))[0]
     assert shown.splitlines()[1:] == [
-        "@@ -8,7 +8,7 @@",
+        "@@ -7,7 +7,7 @@",
         '    "Image": "app:1",',
         '    "Command": null,',
         '    "Args": null,',
