@@ -30,6 +30,11 @@ def test_move_and_copy():
     assert json_patch.apply(document, [move, copy]) == {"a": {}, "l": [1], "y": 1}
 
 
+def test_replace_and_copy_of_a_key_that_is_not_there_go_on():
+    copy = {"op": "copy", "from": "/missing", "path": "/c"}
+    assert json_patch.apply({}, [{"op": "replace", "path": "/b", "value": 1}, copy]) == {"b": 1, "c": None}
+
+
 def test_a_copy_shares_nothing():
     copied = json_patch.apply({"a": [1]}, [{"op": "copy", "from": "/a", "path": "/b"}])
     copied["a"].append(2)
@@ -47,7 +52,7 @@ def test_a_test_compares_types_and_null_is_nothing():
     [
         ("remove", "/b"),
         ("remove", ""),
-        ("replace", "/b", 1),
+        ("replace", "/l/3", 1),
         ("test", "/a", 2),
         ("jump", "/a"),
         ("add",),

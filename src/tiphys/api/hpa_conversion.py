@@ -18,6 +18,11 @@ METRICS = "autoscaling.alpha.kubernetes.io/metrics"
 CURRENT_METRICS = "autoscaling.alpha.kubernetes.io/current-metrics"
 CONDITIONS = "autoscaling.alpha.kubernetes.io/conditions"
 BEHAVIOR = "autoscaling.alpha.kubernetes.io/behavior"
+# The order of the fields in the old structs.
+_ORDER = (
+    "target", "name", "metricName", "metricSelector", "targetAverageUtilization", "currentAverageUtilization",
+    "targetValue", "currentValue", "targetAverageValue", "currentAverageValue", "selector", "averageValue", "container",
+)  # fmt: skip
 _OURS = (METRICS, CURRENT_METRICS, CONDITIONS, BEHAVIOR)
 
 
@@ -39,10 +44,10 @@ def to_v1(obj: Object) -> Object:
         annotations[BEHAVIOR] = _encoded(_capitalized(spec.pop("behavior")))
     currents = []
     for metric in status.pop("currentMetrics", None) or ():
+        # The annotation has all of them, since the field cannot hold the raw value.
+        currents.append(_metric_to_v1(metric))
         utilization = _cpu_utilization(metric, "current")
-        if utilization is None:
-            currents.append(_metric_to_v1(metric))
-        else:
+        if utilization is not None:
             status["currentCPUUtilizationPercentage"] = utilization
     if currents:
         annotations[CURRENT_METRICS] = _encoded(currents)
@@ -59,7 +64,7 @@ def from_v1(obj: Object) -> Object:
     made = copy.deepcopy(obj)
     spec, status = made.setdefault("spec", {}), made.setdefault("status", {})
     annotations = dict(made["metadata"].get("annotations") or {})
-    metrics = [_metric_from_v1(metric) for metric in _decoded(annotations.pop(METRICS, "")) or ()]
+    metrics = _metrics_of(annotations.pop(METRICS, ""))
     utilization = spec.pop("targetCPUUtilizationPercentage", None)
     if utilization is not None:
         target = {"type": "Utilization", "averageUtilization": utilization}
@@ -67,20 +72,31 @@ def from_v1(obj: Object) -> Object:
     if metrics:
         spec["metrics"] = metrics
     behavior = _decoded(annotations.pop(BEHAVIOR, ""))
-    if behavior:
+    if isinstance(behavior, dict) and behavior:
         spec["behavior"] = _uncapitalized(behavior)
-    currents = [_metric_from_v1(metric) for metric in _decoded(annotations.pop(CURRENT_METRICS, "")) or ()]
+    currents = _metrics_of(annotations.pop(CURRENT_METRICS, ""))
     utilization = status.pop("currentCPUUtilizationPercentage", None)
-    if utilization is not None:
+    if utilization is not None and not currents:
         current = {"averageUtilization": utilization}
         currents.append({"type": "Resource", "resource": {"name": "cpu", "current": current}})
     if "currentMetrics" not in status:
         status["currentMetrics"] = currents or None
     conditions = _decoded(annotations.pop(CONDITIONS, ""))
-    if conditions:
+    if isinstance(conditions, list) and all(isinstance(each, dict) for each in conditions) and conditions:
         status["conditions"] = conditions
     _annotate(made, annotations)
     return made
+
+
+def _metrics_of(text: str) -> list[Object]:
+    """The metrics of an annotation; none if it is not what `to_v1` writes."""
+    found = _decoded(text)
+    if not isinstance(found, list):
+        return []
+    try:
+        return [_metric_from_v1(metric) for metric in found]
+    except (AttributeError, TypeError, ValueError):
+        return []
 
 
 def _annotate(obj: Object, annotations: dict[str, str]) -> None:
@@ -114,7 +130,7 @@ def _metric_to_v1(metric: Object) -> Object:
     described = source.pop("describedObject", None)
     if described is not None:
         source["target"] = described
-    return {"type": kind, field: source}
+    return {"type": kind, field: {name: source[name] for name in _ORDER if name in source}}
 
 
 def _flat(value: Object, prefix: str, kind: str) -> Object:

@@ -9,7 +9,7 @@ import orjson
 
 from tiphys.api.golike import printed
 from tiphys.api.ownership.sets import ITSELF, Fields, written
-from tiphys.api.ownership.types import LEAF, BadItem, Mode, Type, keyed, plan_of
+from tiphys.api.ownership.types import LEAF, BadItem, Doubled, Mode, Type, keyed, plan_of
 from tiphys.api.schema.types import Kind, Message, Shape
 
 _ABSENT: Any = object()
@@ -54,7 +54,7 @@ def _values(old: Any, new: Any, of: Type) -> Difference:
     if old is _ABSENT:
         return whole(new, of), None
     mode = of.mode
-    if mode is Mode.LEAF or (not old and not new):
+    if mode is Mode.LEAF or (not old and not new) or isinstance(old, Doubled) or isinstance(new, Doubled):
         return {}, None
     if mode is Mode.STRUCT:
         changed, removed = _structs(old or {}, new or {}, of.message)
@@ -89,7 +89,7 @@ def _collections(old: Mapping[str, Any], new: Mapping[str, Any], item: Type) -> 
 def whole(value: Any, of: Type) -> Fields:
     """The node of a value that is new (or gone) with everything in it."""
     mode = of.mode
-    if mode is Mode.LEAF or not value:
+    if mode is Mode.LEAF or not value or isinstance(value, Doubled):
         return {}
     node: Fields = {ITSELF: {}}
     if mode is Mode.STRUCT:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tiphys.api.ownership.sets import Fields, has_itself
-from tiphys.api.ownership.types import LEAF, Mode, Type, keyed, plan_of
+from tiphys.api.ownership.types import LEAF, Doubled, Mode, Type, keyed, plan_of
 from tiphys.api.schema.types import Message
 
 Object = dict[str, Any]
@@ -23,7 +23,7 @@ def merge(live: Mapping[str, Any], applied: Mapping[str, Any], message: Message 
 
 
 def _merged(live: Any, applied: Any, of: Type) -> Any:
-    if of.mode is Mode.LEAF or not live or not applied:
+    if of.mode is Mode.LEAF or not live or not applied or isinstance(live, Doubled):
         return applied if of.mode is Mode.LEAF or applied or applied is None else live
     if of.mode is Mode.STRUCT:
         return merge(live, applied, of.message)
@@ -31,7 +31,11 @@ def _merged(live: Any, applied: Any, of: Type) -> Any:
         return {**live, **{name: _merged(live.get(name), item, of.item) for name, item in applied.items()}}
     held, given = keyed(live, of), keyed(applied, of)
     merged = {name: _merged(held[name], item, of.item) if name in held else item for name, item in given.items()}
-    return [merged[name] if name in merged else held[name] for name in _in_order(list(held), list(given))]
+    return _listed(merged[name] if name in merged else held[name] for name in _in_order(list(held), list(given)))
+
+
+def _listed(items: Iterable[Any]) -> list[Any]:
+    return [each for item in items for each in (item if isinstance(item, Doubled) else (item,))]
 
 
 def _in_order(held: list[str], given: list[str]) -> list[str]:
@@ -71,14 +75,14 @@ def remove(value: Mapping[str, Any], gone: Fields, message: Message | None) -> O
 
 
 def _without(value: Any, gone: Fields, of: Type) -> Any:
-    if not value or of.mode is Mode.LEAF:
+    if not value or of.mode is Mode.LEAF or isinstance(value, Doubled):
         return value
     if of.mode is Mode.STRUCT:
         return remove(value, gone, of.message)
     if of.mode is Mode.MAP:
         left = _left({f"f:{name}": item for name, item in value.items()}, gone, of)
         return {element.removeprefix("f:"): item for element, item in left.items()}
-    return list(_left(keyed(value, of), gone, of).values())
+    return _listed(_left(keyed(value, of), gone, of).values())
 
 
 def _left(items: Mapping[str, Any], gone: Fields, of: Type) -> dict[str, Any]:

@@ -64,6 +64,10 @@ class BadItem(ValueError):
     """A list item that cannot be told from others: it has no key, or the key of another item."""
 
 
+class Doubled(list[Any]):
+    """The items of a list that have one key: such lists are not valid, but they are there."""
+
+
 LEAF = Type(Mode.LEAF)
 _ZEROES: dict[Kind, Any] = {Kind.STRING: "", Kind.INT32: 0, Kind.INT64: 0, Kind.BOOL: False}
 
@@ -101,10 +105,21 @@ def keyed(items: Any, of: Type, *, unique: bool = False) -> dict[str, Any]:
         assert of.field is not None
         named = [(element_of(item, of.field), item) for item in items or ()]
     found = dict(named)
-    if unique and len(found) != len(named):
-        seen: set[str] = set()
-        twice = next(name for name, _ in named if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise BadItem(f"duplicate entries for key {_shown(twice)}")
+    if len(found) != len(named):
+        return _doubled(named, unique=unique)
+    return found
+
+
+def _doubled(named: list[tuple[str, Any]], *, unique: bool) -> dict[str, Any]:
+    """Items of one key stand together, as one that is owned as a whole."""
+    found: dict[str, Any] = {}
+    for name, item in named:
+        if name not in found:
+            found[name] = item
+        elif unique:
+            raise BadItem(f"duplicate entries for key {_shown(name)}")
+        else:
+            found[name] = Doubled([*(held if isinstance(held := found[name], Doubled) else [held]), item])
     return found
 
 

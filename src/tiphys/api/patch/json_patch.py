@@ -2,7 +2,8 @@
 JSON patch, RFC 6902, with the liberties that Kubernetes takes.
 
 An index may be negative (counted from the end); `test` of null passes where there is nothing; `add` without a value
-adds null. Everything that does not apply is a PatchError: Kubernetes tells the client no more than that.
+adds null; `replace` of a key that is not there adds it, and `copy` from one adds null. Everything that does not apply
+is a PatchError: Kubernetes tells the client no more than that.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def apply(document: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
                 _remove(document, source)
                 _add(document, _path(operation, "path"), value)
             case "copy":
-                encoded = orjson.dumps(_value_at(document, _path(operation, "from")))
+                encoded = orjson.dumps(_copied(document, _path(operation, "from")))
                 copied += len(encoded)
                 if copied > COPIED_BYTES_MAX:
                     raise PatchError("the copies are too large")
@@ -95,6 +96,12 @@ def _value_at(document: Any, path: Sequence[str]) -> Any:
     return _get(_holder(document, path), path[-1])
 
 
+def _copied(document: Any, path: Sequence[str]) -> Any:
+    """The value at a path; null where an object has no such key."""
+    holder = _holder(document, path)
+    return holder.get(path[-1]) if isinstance(holder, dict) else _get(holder, path[-1])
+
+
 def _add(document: Any, path: Sequence[str], value: Any) -> None:
     holder = _holder(document, path)
     if isinstance(holder, dict):
@@ -118,7 +125,6 @@ def _replace(document: Any, path: Sequence[str], value: Any) -> Any:
     if not path:
         return value
     holder = _holder(document, path)
-    _get(holder, path[-1])
     if isinstance(holder, dict):
         holder[path[-1]] = value
     else:

@@ -30,6 +30,7 @@ async def create(parts: Parts, call: Call, route: Route, form: Format) -> Respon
     options = write_options("CreateOptions", route.query)
     obj = body.decode_object(call, resource, options)
     meta.check_namespace(resource, obj, route.namespace)
+    meta.wipe(obj)
     body.own(call, None, obj, options)
     record = await create_object(parts, call, obj, options)
     return answers.of_record(call, record, form, 201)

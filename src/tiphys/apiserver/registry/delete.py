@@ -40,6 +40,10 @@ _RETURNS_OBJECT = frozenset(
 )  # fmt: skip
 # Old kinds whose dependents stay unless the client says otherwise.
 _ORPHANS_BY_DEFAULT = frozenset((("batch", "jobs"), ("", "replicationcontrollers")))
+_PODS_STAY = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+    "propagationPolicy=Orphan to suppress this warning"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,10 @@ def delete_options(call: Call) -> DeleteOptions:
     problems = dry_run_problems(raw.get("dryRun") or ()) + _policy_problems(options)
     if problems:
         raise refuse("DeleteOptions", problems)
+    resource = call.resource
+    if resource is not None and (resource.group, resource.name) == ("batch", "jobs"):
+        if not options.policy and options.orphan_dependents is None:
+            call.warnings.append(_PODS_STAY)
     return options
 
 

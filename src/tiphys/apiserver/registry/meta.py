@@ -23,6 +23,12 @@ def generated_name(prefix: str) -> str:
     return prefix[: NAME_LENGTH_MAX - _SUFFIX_LENGTH] + suffix
 
 
+def wipe(obj: Object) -> None:
+    """Take what the server alone says out of an object that a client posts."""
+    for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+        obj["metadata"].pop(name, None)
+
+
 def fill_new(obj: Object, now: float) -> None:
     """What every new object gets, whatever the client said."""
     metadata = obj["metadata"]

@@ -8,6 +8,7 @@ oddities included: a JSON patch that does not apply is always the same 422, a st
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,14 +18,20 @@ from tiphys.api import codec, conform, errors, ownership
 from tiphys.api.golike import json_name, printed
 from tiphys.api.patch import json_patch, merge_patch, strategic
 from tiphys.api.resources import Resource
-from tiphys.api.strict import Repeated
+from tiphys.api.strict import Repeated, findings
 from tiphys.apiserver import answers
 from tiphys.apiserver.call import Call, Object
 from tiphys.apiserver.negotiation import Format
 from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.registry import body, meta
 from tiphys.apiserver.registry.options import Problem, WriteOptions, refuse, write_options
-from tiphys.apiserver.registry.quoting import opened_by_merge, opened_by_operations, quote
+from tiphys.apiserver.registry.quoting import (
+    in_document_order,
+    opened_by_merge,
+    opened_by_operations,
+    quote,
+    unknown_first,
+)
 from tiphys.apiserver.registry.update import Intent, change
 from tiphys.apiserver.routing import Route
 from tiphys.wire.messages import Response
@@ -44,8 +51,8 @@ async def patch(parts: Parts, call: Call, route: Route, form: Format) -> Respons
 
     async def produce(old: Object | None) -> Object:
         new = patcher.patched(old)
-        meta.check_name(new, route.name)
         meta.check_namespace(resource, new, route.namespace)
+        meta.check_name(new, route.name)
         if not patcher.applies:
             body.own(call, old, new, options)
         return new
@@ -109,31 +116,36 @@ class Patcher:
             text = "the server rejected our request due to an error in our request"
             raise errors.failure(422, "Invalid", text, details={}) from None
         message = body.message_of(self.resource)
-        return self._typed(patched, strict, shown_as=lambda: quote(patched, message, opened_by_operations(operations)))
+        opened = opened_by_operations(operations)
+        ordered = functools.partial(in_document_order, patched, message, opened)
+        return self._typed(patched, strict, ordered, shown_as=lambda: quote(patched, message, opened))
 
     def _merge(self, old: Object) -> Object:
         parsed = self._decoded()
         patched = merge_patch.apply(old, parsed.object)
         message = body.message_of(self.resource)
         opened = opened_by_merge(parsed.object)
-        return self._typed(patched, parsed.duplicates, shown_as=lambda: quote(patched, message, opened))
+        ordered = functools.partial(in_document_order, patched, message, opened)
+        return self._typed(patched, parsed.duplicates, ordered, shown_as=lambda: quote(patched, message, opened))
 
     def _strategic(self, old: Object) -> Object:
-        parsed = self._decoded()
+        parsed = self._decoded("")
+        message = body.message_of(self.resource)
         try:
-            patched = strategic.apply(old, parsed.object, body.message_of(self.resource))
+            patched = strategic.apply(old, parsed.object, message)
         except strategic.PatchError as error:
             raise errors.failure(error.code, "BadRequest" if error.code == 400 else "", str(error)) from None
-        return self._typed(patched, parsed.duplicates, shown_as=lambda: printed(parsed.object))
+        ordered = functools.partial(unknown_first, patched, message)
+        return self._typed(patched, parsed.duplicates, ordered, shown_as=lambda: printed(parsed.object))
 
-    def _decoded(self) -> codec.Parsed:
+    def _decoded(self, prefix: str = "error decoding patch: ") -> codec.Parsed:
         try:
             parsed = codec.parse_json(self._call.request.body)
         except codec.CodecError as error:
-            raise errors.bad_request(f"error decoding patch: {error.reason}") from None
+            raise errors.bad_request(f"{prefix}{error.reason}") from None
         if not isinstance(parsed.object, dict):
             why = f"json: cannot unmarshal {json_name(parsed.object)} into Go value of type map[string]interface {{}}"
-            raise errors.bad_request(f"error decoding patch: {why}")
+            raise errors.bad_request(f"{prefix}{why}")
         return parsed
 
     def _apply(self, old: Object) -> Object:
@@ -176,13 +188,22 @@ class Patcher:
             self._call.warnings.append(codec.strict_yaml(parsed.duplicates))
         return config
 
-    def _typed(self, patched: Object, duplicates: Sequence[str], *, shown_as: Callable[[], str]) -> Object:
+    def _typed(
+        self,
+        patched: Object,
+        duplicates: Sequence[str],
+        ordered: Callable[[], Object],
+        *,
+        shown_as: Callable[[], str],
+    ) -> Object:
         """The patched document as the schema has it; 422 with the document itself if it does not fit."""
         try:
             conformed = conform.conform(patched, body.message_of(self.resource))
         except conform.ConformError as error:
             raise _unfit(shown_as(), str(error)) from None
-        found = [*duplicates, *conformed.strict]
+        # What is unknown is told in the order in which Go meets it.
+        unknown = findings(ordered(), body.message_of(self.resource)) if conformed.strict else []
+        found = [*duplicates, *unknown]
         if found and self._options.field_validation == "Strict":
             raise _unfit(shown_as(), f"strict decoding error: {', '.join(found)}")
         if self._options.field_validation == "Warn":

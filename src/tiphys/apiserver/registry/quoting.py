@@ -13,13 +13,26 @@ from typing import Any
 
 import orjson
 
-from tiphys.api.schema.types import Message, Shape
+from tiphys.api.schema.types import Field, Message, Shape
 
 Path = tuple[str, ...]
 # Behind all fields that have a number.
 _UNNUMBERED = 1 << 30
-# TypeMeta comes first in every struct.
+# TypeMeta comes first in every top-level struct; it has no numbers.
 _FIRST = {"kind": -2, "apiVersion": -1}
+# Fields that were added later and stand elsewhere in the struct than their number says.
+_CONTAINER = {
+    "envFrom": 6.5, "resizePolicy": 8.1, "restartPolicy": 8.2, "restartPolicyRules": 8.3, "volumeDevices": 9.5,
+    "startupProbe": 11.5, "terminationMessagePolicy": 13.5,
+}  # fmt: skip
+_MOVED: Mapping[str, Mapping[str, float]] = {
+    "core.v1.Container": _CONTAINER,
+    "core.v1.EphemeralContainerCommon": _CONTAINER,
+    "core.v1.EphemeralContainer": _CONTAINER,
+    "core.v1.PodSpec": {"initContainers": 1.5, "ephemeralContainers": 2.5},
+    "core.v1.ServiceSpec": {"clusterIPs": 3.5},
+    "core.v1.ServicePort": {"appProtocol": 2.5},
+}
 
 
 def quote(document: Any, message: Message, opened: set[Path]) -> str:
@@ -48,6 +61,35 @@ def opened_by_merge(patch: Any, path: Path = ()) -> set[Path]:
     return opened
 
 
+def _place(name: str, fields: Mapping[str, Field]) -> float:
+    number = fields[name].number if name in fields else _UNNUMBERED
+    return number or _FIRST.get(name, _UNNUMBERED)
+
+
+def in_document_order(document: Any, message: Message, opened: set[Path]) -> Any:
+    """The document with its fields in the order in which it is quoted."""
+    return _arranged(document, message, opened, ())
+
+
+def unknown_first(value: Any, message: Message | None) -> Any:
+    """The order in which Go's converter finds what is unknown: the fields of a struct before what is in them."""
+    if isinstance(value, list):
+        return [unknown_first(item, message) for item in value]
+    if not isinstance(value, Mapping) or message is None:
+        return value
+    fields = message.fields
+    names = sorted(value, key=lambda name: (name in fields, _place(name, fields) if name in fields else 0, name))
+    made = {}
+    for name in names:
+        field = fields.get(name)
+        inner = field.message if field is not None else None
+        if field is not None and field.shape is Shape.MAP and isinstance(value[name], Mapping):
+            made[name] = {key: unknown_first(item, inner) for key, item in sorted(value[name].items())}
+        else:
+            made[name] = unknown_first(value[name], inner)
+    return made
+
+
 def _arranged(value: Any, message: Message | None, opened: set[Path], path: Path) -> Any:
     if isinstance(value, list):
         return [_arranged(item, message, opened, (*path, str(index))) for index, item in enumerate(value)]
@@ -56,7 +98,8 @@ def _arranged(value: Any, message: Message | None, opened: set[Path], path: Path
     fields = message.fields if message is not None else {}
     names = sorted(value)
     if message is not None and path not in opened:
-        names.sort(key=lambda name: _FIRST.get(name, fields[name].number if name in fields else _UNNUMBERED))
+        moved = _MOVED.get(message.name, {})
+        names.sort(key=lambda name: moved.get(name) or _place(name, fields))
     arranged = {}
     for name in names:
         field = fields.get(name)
