@@ -1,0 +1,1 @@
+"""The claims, measured: one folder each, `scripts/bench [CLAIM…]` runs them."""
