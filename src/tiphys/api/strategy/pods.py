@@ -35,6 +35,10 @@ def create(pod: Object) -> None:
     for constraint in spec.get("topologySpreadConstraints") or ():
         if constraint.get("labelSelector") is not None:
             _select(constraint["labelSelector"], constraint.get("matchLabelKeys"), labels, "In")
+    for container in spec["containers"] or ():
+        # A signal of its own to stop with is an option that is off: what says so is dropped.
+        if "lifecycle" in container:
+            container["lifecycle"].pop("stopSignal", None)
     if "affinity" in spec:
         for term in _affinity_terms(spec["affinity"]):
             if term.get("labelSelector") is not None:

@@ -79,10 +79,9 @@ def delete_options(call: Call) -> DeleteOptions:
     problems = dry_run_problems(raw.get("dryRun") or ()) + _policy_problems(options)
     if problems:
         raise refuse("DeleteOptions", problems)
-    resource = call.resource
-    if resource is not None and (resource.group, resource.name) == ("batch", "jobs"):
-        if not options.policy and options.orphan_dependents is None:
-            call.warnings.append(_PODS_STAY)
+    is_jobs = call.resource is not None and (call.resource.group, call.resource.name) == ("batch", "jobs")
+    if is_jobs and not options.policy and options.orphan_dependents is None:
+        call.warnings.append(_PODS_STAY)
     return options
 
 
