@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
+import re
 from pathlib import Path
 
 from tiphys.cli.main import UsageError
@@ -60,7 +62,7 @@ def run_dir_of(data_dir: Path) -> Path:
 def settings(options: argparse.Namespace) -> Settings:
     """The Settings that the options ask for."""
     data_dir = options.data_dir.resolve()
-    name = bridge_suffix(data_dir)
+    name = suffix_of(data_dir)
     chosen: dict[str, object] = {"data_dir": data_dir, "run_dir": run_dir_of(data_dir)}
     if data_dir != DATA_DIR:
         chosen |= {"nft_table": f"tiphys-{name}", "cgroup": f"tiphys-{name}"}
@@ -76,9 +78,11 @@ def settings(options: argparse.Namespace) -> Settings:
     return Settings(**chosen)  # type: ignore[arg-type]
 
 
-def bridge_suffix(data_dir: Path) -> str:
-    """A short name for a data directory that is not the default one."""
-    return data_dir.name.lower()[:20]
+def suffix_of(data_dir: Path) -> str:
+    """A short name for a data directory that is not the default one; no two directories share it."""
+    digest = hashlib.sha256(str(data_dir).encode()).hexdigest()[:8]
+    readable = re.sub(r"[^a-z0-9]+", "-", data_dir.name.lower())[:12].strip("-")
+    return f"{readable}-{digest}" if readable else digest
 
 
 def _mirror(text: str) -> tuple[str, str]:
