@@ -38,9 +38,10 @@ def test_a_usage_error_is_one_line(capsys, tmp_path):
 
 
 def test_another_data_directory_gets_names_of_its_own(tmp_path):
-    mine = parsed("serve", "--data-dir", str(tmp_path / "mine"))
-    assert mine.data_dir == tmp_path / "mine" != DATA_DIR
-    assert mine.nft_table == mine.cgroup == "tiphys-mine"
+    mine, other = (parsed("serve", "--data-dir", str(tmp_path / place / "data")) for place in ("a", "b"))
+    assert mine.data_dir == tmp_path / "a" / "data" != DATA_DIR
+    assert mine.nft_table == mine.cgroup and mine.nft_table.startswith("tiphys-data-")
+    assert mine.nft_table != other.nft_table and mine.run_dir != other.run_dir
 
 
 def test_a_mirror_needs_both_ends():

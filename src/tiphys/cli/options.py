@@ -56,7 +56,8 @@ def run_dir_of(data_dir: Path) -> Path:
         return RUN_DIR
     if os.geteuid() != 0:
         return data_dir / "run"
-    return Path("/run") / f"tiphys-{data_dir.resolve().as_posix().strip('/').replace('/', '-')}"
+    # Short, since sockets lie in it whose paths have a limit of 108 bytes.
+    return Path("/run") / f"tiphys-{suffix_of(data_dir.resolve())}"
 
 
 def settings(options: argparse.Namespace) -> Settings:
