@@ -79,7 +79,8 @@ def config(spec: ContainerSpec, image: Image, sandbox: SandboxSpec, place: Place
 
 def capabilities_of(spec: ContainerSpec) -> list[str]:
     """The set that the container holds, never more than this process could give."""
-    available = [name for number, name in enumerate(CAPABILITIES) if kernel.capabilities() >> number & 1]
+    bounds = kernel.capabilities()
+    available = [name for number, name in enumerate(CAPABILITIES) if bounds >> number & 1]
     security = spec.security
     if security.privileged:
         return [f"CAP_{name}" for name in available]

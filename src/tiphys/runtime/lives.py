@@ -6,11 +6,13 @@ its conmon, told by a pidfd.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tiphys.aio import clock as clocks
@@ -98,7 +100,7 @@ class Lives:
         record, spec = life.record, life.record.spec
         words = monitor.command(spec, self._containers.directory(spec.id), self._settings.crun_root, self.spawner)
         try:
-            record.pid = await self._work(monitor.launch, words, self._enter_monitors)
+            record.pid = await self._work(monitor.launch, words)
             await self._work(self._containers.mark_started, record, self._clock())
             code, errors = await self.spawner.run(
                 [self.spawner.crun, f"--root={self._settings.crun_root}", "start", spec.id]
@@ -132,6 +134,8 @@ class Lives:
             life.exited.set()
             return
         life.pidfd = descriptor
+        # Not waited for: the kernel takes its time (10 ms on v1), and until then the monitor is in our own group.
+        self._pool.submit(self._enter_monitors, directory)
         asyncio.get_running_loop().add_reader(descriptor, self._monitor_ended, life)
 
     def _monitor_ended(self, life: Life) -> None:
@@ -150,8 +154,11 @@ class Lives:
         os.close(life.pidfd)
         life.pidfd = -1
 
-    def _enter_monitors(self, pid: int) -> None:
-        self._cgroups.add(f"{self._settings.cgroup_parent}/{MONITORS}", pid)
+    def _enter_monitors(self, directory: Path) -> None:
+        """The monitor leaves this process' cgroup: it must outlive whatever ends that."""
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((directory / monitor.MONITOR_PID).read_text())
+            self._cgroups.add(f"{self._settings.cgroup_parent}/{MONITORS}", pid)
 
     async def _work(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)

@@ -12,7 +12,6 @@ import asyncio
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +46,8 @@ def command(spec: ContainerSpec, directory: Path, crun_root: Path, spawner: Spaw
     return words
 
 
-def launch(words: list[str], enter: Callable[[int], None]) -> int:
-    """
-    Start conmon and let it create the container: its pid. StartFailed with crun's own message. Blocks meanwhile.
-
-    `enter` moves the fresh process (into a cgroup) before it does anything: conmon waits for a byte.
-    """
+def launch(words: list[str]) -> int:
+    """Start conmon and let it create the container: its pid. StartFailed with crun's own message. Blocks meanwhile."""
     report_read, report_write = os.pipe()
     go_read, go_write = os.pipe()
     environment = {
@@ -69,10 +64,7 @@ def launch(words: list[str], enter: Callable[[int], None]) -> int:
         finally:
             os.close(report_write)
             os.close(go_read)
-        try:
-            enter(process.pid)
-        finally:
-            go.write(b"0")
+        go.write(b"0")
         line = report.readline()
     return _pid_of(line, _errors(process))
 
