@@ -24,7 +24,7 @@ from typing import Any
 from tiphys.api import quantity
 from tiphys.api.schema.table import message as message_named
 from tiphys.api.schema.types import Field, Kind, Message, Shape
-from tiphys.api.strict import findings
+from tiphys.api.strict import findings, folded
 from tiphys.api.times import canonical_micro_time, canonical_time
 
 Object = dict[str, Any]
@@ -79,7 +79,7 @@ def conform(raw: Any, message: Message, *, repeated: bool = False) -> Conformed:
     """
     seen: Seen = []
     try:
-        made = compiled(message)(raw, seen)
+        made = compiled(message)(folded(raw) if repeated else raw, seen)
     except _Mismatch as mismatch:
         raise ConformError(mismatch.text(message)) from None
     return Conformed(made, findings(raw, message) if seen or repeated else [])

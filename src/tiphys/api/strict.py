@@ -28,6 +28,25 @@ class Repeated(dict[str, Any]):
         super().__init__(self.pairs)
 
 
+def folded(raw: Any) -> Any:
+    """A document without repeated keys, as Go's decoder makes it: it reads an object into what it has read before."""
+    if isinstance(raw, list):
+        return [folded(item) for item in raw]
+    if not isinstance(raw, dict):
+        return raw
+    made: dict[str, Any] = {}
+    for name, value in raw.pairs if isinstance(raw, Repeated) else raw.items():
+        value = folded(value)
+        held = made.get(name)
+        made[name] = _onto(held, value) if isinstance(held, dict) and isinstance(value, dict) else value
+    return made
+
+
+def _onto(held: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    both = {name for name in value if isinstance(held.get(name), dict) and isinstance(value[name], dict)}
+    return {**held, **{name: _onto(held[name], item) if name in both else item for name, item in value.items()}}
+
+
 def findings(raw: dict[str, Any], message: Message) -> list[str]:
     """Unknown and repeated fields of a body, in the order of the document, each once."""
     found: dict[str, None] = {}

@@ -92,7 +92,8 @@ def _type_of(field: Field) -> Type:
         return Type(Mode.LEAF, field)
     if field.shape is Shape.MAP:
         return Type(Mode.MAP, field)
-    if field.kind is Kind.MESSAGE and field.message is not None and not field.message.is_atomic:
+    # The field says itself whether its struct is atomic: one may be granular where most of its type are not.
+    if field.kind is Kind.MESSAGE:
         return Type(Mode.STRUCT, field)
     return Type(Mode.LEAF, field)
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from tiphys.api import codec, conform, defaults, errors, ownership, resources, schema
+from tiphys.api import codec, conform, convert, defaults, errors, ownership, resources, schema
 from tiphys.api.objects import timestamp
 from tiphys.api.resources import Resource
 from tiphys.apiserver.answers import internal_name
@@ -106,6 +106,10 @@ def finished(resource: Resource, obj: Object) -> Object:
     obj["kind"], obj["apiVersion"] = resource.kind, body_version(resource)
     obj.setdefault("metadata", {})
     defaults.set_defaults(resource, obj)
+    stored = storage_of(resource)
+    if stored.api_version != obj["apiVersion"] and stored.kind == resource.kind:
+        # What a version cannot say does not survive; Kubernetes reads every body into its one internal version.
+        obj = convert.convert(convert.convert(obj, stored), resource)
     return obj
 
 

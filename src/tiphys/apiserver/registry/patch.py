@@ -30,7 +30,6 @@ from tiphys.apiserver.registry.quoting import (
     opened_by_merge,
     opened_by_operations,
     quote,
-    unknown_first,
 )
 from tiphys.apiserver.registry.update import Intent, change
 from tiphys.apiserver.routing import Route
@@ -135,7 +134,7 @@ class Patcher:
             patched = strategic.apply(old, parsed.object, message)
         except strategic.PatchError as error:
             raise errors.failure(error.code, "BadRequest" if error.code == 400 else "", str(error)) from None
-        ordered = functools.partial(unknown_first, patched, message)
+        ordered = functools.partial(_by_name, patched)
         return self._typed(patched, parsed.duplicates, ordered, shown_as=lambda: printed(parsed.object))
 
     def _decoded(self, prefix: str = "error decoding patch: ") -> codec.Parsed:
@@ -252,6 +251,12 @@ def _apply_conflict(conflict: ownership.ApplyConflict) -> errors.StatusError:
         for manager, path in conflict.conflicts
     ]
     return errors.failure(409, "Conflict", str(conflict), details={"causes": causes})
+
+
+def _by_name(document: Object) -> Object:
+    """The same with all keys sorted."""
+    ordered: Object = orjson.loads(orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
+    return ordered
 
 
 def _unfit(shown: str, why: str) -> errors.StatusError:

@@ -71,25 +71,6 @@ def in_document_order(document: Any, message: Message, opened: set[Path]) -> Any
     return _arranged(document, message, opened, ())
 
 
-def unknown_first(value: Any, message: Message | None) -> Any:
-    """The order in which Go's converter finds what is unknown: the fields of a struct before what is in them."""
-    if isinstance(value, list):
-        return [unknown_first(item, message) for item in value]
-    if not isinstance(value, Mapping) or message is None:
-        return value
-    fields = message.fields
-    names = sorted(value, key=lambda name: (name in fields, _place(name, fields) if name in fields else 0, name))
-    made = {}
-    for name in names:
-        field = fields.get(name)
-        inner = field.message if field is not None else None
-        if field is not None and field.shape is Shape.MAP and isinstance(value[name], Mapping):
-            made[name] = {key: unknown_first(item, inner) for key, item in sorted(value[name].items())}
-        else:
-            made[name] = unknown_first(value[name], inner)
-    return made
-
-
 def _arranged(value: Any, message: Message | None, opened: set[Path], path: Path) -> Any:
     if isinstance(value, list):
         return [_arranged(item, message, opened, (*path, str(index))) for index, item in enumerate(value)]
