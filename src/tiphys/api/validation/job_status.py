@@ -22,7 +22,7 @@ def job_status(new: Object, old: Object) -> list[FieldError]:
     errors += _condition_errors(status)
     errors += _finished_errors(status, new["spec"])
     errors += _uncounted_errors(status.get("uncountedTerminatedPods") or {})
-    if (status.get("ready") or 0) > (status.get("active") or 0):
+    if "ready" in status and status["ready"] > (status.get("active") or 0):
         errors.append(invalid("status.ready", status["ready"], "cannot set more ready pods than active"))
     errors += _disabled_errors(status, before)
     for name in ("failed", "succeeded"):

@@ -133,7 +133,7 @@ def _fixed(spec: Object, old: Object) -> dict[str, Any]:
         _take(fixed, old, "terminationGracePeriodSeconds")
     for name in ("containers", "initContainers"):
         if name in spec:
-            pairs = zip(spec[name], old.get(name) or (), strict=False)
+            pairs = zip(spec[name] or (), old.get(name) or (), strict=False)
             fixed[name] = [{**container, "image": before.get("image")} for container, before in pairs]
     if old.get("schedulingGates"):
         _take(fixed, old, "nodeSelector")

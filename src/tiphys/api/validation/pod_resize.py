@@ -64,7 +64,7 @@ def _rest(spec: Object) -> dict[str, Any]:
     rest = dict(spec)
     for name in _GROUPS:
         if name in spec:
-            rest[name] = [_container_rest(container) for container in spec[name]]
+            rest[name] = [_container_rest(container) for container in spec[name] or ()]
     if "resources" in spec:
         rest["resources"] = _resources_rest(spec["resources"])
     return rest
