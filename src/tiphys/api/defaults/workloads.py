@@ -71,6 +71,10 @@ def set_stateful_set(obj: Object) -> None:
 
 def set_daemon_set(obj: Object) -> None:
     spec = obj["spec"]
+    # A field once, which Kubernetes prints as an annotation of whoever writes the object.
+    annotations = obj["metadata"].get("annotations") or {}
+    obj["metadata"]["annotations"] = annotations
+    annotations.setdefault("deprecated.daemonset.template.generation", "0")
     spec.setdefault("revisionHistoryLimit", REVISION_HISTORY_LIMIT)
     strategy = spec.setdefault("updateStrategy", {})
     if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
