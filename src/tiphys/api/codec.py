@@ -81,7 +81,10 @@ def parse_json(body: bytes) -> Parsed:
     if not repeated:
         return Parsed(value)
     value = _with_repeated(body, value)
-    duplicates = repeated_keys(value)
+    try:
+        duplicates = repeated_keys(value)
+    except RecursionError:
+        raise _unreadable("exceeded max depth", body) from None
     return Parsed(value, duplicates, repeated=bool(duplicates))
 
 

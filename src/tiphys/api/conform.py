@@ -80,9 +80,12 @@ def conform(raw: Any, message: Message, *, repeated: bool = False) -> Conformed:
     seen: Seen = []
     try:
         made = compiled(message)(folded(raw) if repeated else raw, seen)
+        strict = findings(raw, message) if seen or repeated else []
     except _Mismatch as mismatch:
         raise ConformError(mismatch.text(message)) from None
-    return Conformed(made, findings(raw, message) if seen or repeated else [])
+    except RecursionError:
+        raise ConformError("exceeded max depth") from None
+    return Conformed(made, strict)
 
 
 def compiled(message: Message) -> Step:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from tiphys.api import errors
 from tiphys.api.resources import Resource, builtin, find
 
 Object = dict[str, Any]
@@ -121,7 +122,7 @@ def collection_prefix(key: str) -> str:
 
 
 def encode(obj: Object) -> bytes:
-    """The stored value of an object: fixed order, no resourceVersion."""
+    """The stored value of an object: fixed order, no resourceVersion. 400 for one that no JSON printer would print."""
     metadata = obj["metadata"]
     ordered: Object = {name: metadata[name] for name in _FIRST if metadata.get(name)}
     ordered.update({name: metadata[name] for name in _THEN if name in metadata})
@@ -129,7 +130,10 @@ def encode(obj: Object) -> bytes:
     for name, value in obj.items():
         if name not in document:
             document[name] = value
-    return orjson.dumps(document)
+    try:
+        return orjson.dumps(document)
+    except TypeError:
+        raise errors.bad_request("the object is nested too deeply to be stored") from None
 
 
 class Record:

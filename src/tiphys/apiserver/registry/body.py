@@ -170,7 +170,10 @@ def decode_options(call: Call, kind: str) -> Object | None:
 
 def copy_of(obj: Object) -> Object:
     """A deep private copy of a JSON object."""
-    copied: Object = orjson.loads(orjson.dumps(obj))
+    try:
+        copied: Object = orjson.loads(orjson.dumps(obj))
+    except TypeError:
+        raise errors.bad_request("the object is nested too deeply to be stored") from None
     return copied
 
 
