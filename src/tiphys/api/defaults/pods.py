@@ -16,6 +16,7 @@ _POD_LEVEL = ("cpu", "memory")
 
 def set_pod(pod: Object) -> None:
     """Fill a Pod in place."""
+    _set_addresses(pod.get("status") or {})
     spec = pod.get("spec")
     if spec is None:
         return
@@ -32,6 +33,15 @@ def set_pod(pod: Object) -> None:
                 _set_host_ports(container)
     if (spec.get("resources") or {}).get("limits"):
         _set_pod_requests(spec, spec["resources"])
+
+
+def _set_addresses(status: Object) -> None:
+    """The singular address is the first of the plural ones, and wins where they differ."""
+    first = (status.get("podIPs") or [{}])[0].get("ip")
+    if status.get("podIP") and first != status["podIP"]:
+        status["podIPs"] = [{"ip": status["podIP"]}]
+    elif first and not status.get("podIP"):
+        status["podIP"] = first
 
 
 def set_pod_template(obj: Object) -> None:

@@ -11,6 +11,7 @@ from tiphys.api.defaults.volumes import set_claim_spec
 Object = dict[str, Any]
 
 REVISION_HISTORY_LIMIT = 10
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _INT32_MAX = (1 << 31) - 1
 
 
@@ -70,7 +71,9 @@ def set_stateful_set(obj: Object) -> None:
 
 
 def set_daemon_set(obj: Object) -> None:
-    spec = obj["spec"]
+    """The generation of the template is an annotation that is always there, and so is owned by who writes."""
+    spec, metadata = obj["spec"], obj["metadata"]
+    metadata["annotations"] = {TEMPLATE_GENERATION: "0", **(metadata.get("annotations") or {})}
     # A field once, which Kubernetes prints as an annotation of whoever writes the object.
     annotations = obj["metadata"].get("annotations") or {}
     obj["metadata"]["annotations"] = annotations

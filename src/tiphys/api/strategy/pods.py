@@ -82,12 +82,6 @@ def update_status(new: Object, old: Object) -> None:
         else:
             metadata.pop(name, None)
     status, before = new.setdefault("status", {}), old.get("status") or {}
-    # The singular field is the first of the plural one, and wins where they differ.
-    first = (status.get("podIPs") or [{}])[0].get("ip")
-    if status.get("podIP") and first != status["podIP"]:
-        status["podIPs"] = [{"ip": status["podIP"]}]
-    elif first and not status.get("podIP"):
-        status["podIP"] = first
     if not status.get("qosClass") and before.get("qosClass"):
         status["qosClass"] = before["qosClass"]
 
