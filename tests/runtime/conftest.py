@@ -136,6 +136,7 @@ def run(real, make, tmp_path):
         await real.start("c")
         await real.wait("c")
         text = Path(spec.log_path).read_text()
+        Path(spec.log_path).unlink()
         await real.remove("c")
         return [entry.split(" ", 3)[3] for entry in text.splitlines()]
 
