@@ -13,7 +13,7 @@ import logging
 import os
 import signal as signals
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -127,10 +127,16 @@ class CrunRuntime:
     # sandboxes
 
     async def create_sandbox(self, spec: SandboxSpec) -> None:
+        await _whole(self._create_sandbox(spec))
+
+    async def _create_sandbox(self, spec: SandboxSpec) -> None:
         async with self._locks[spec.id]:
             await self._in_sandbox_thread(self._sandboxes.create, spec)
 
     async def remove_sandbox(self, sandbox_id: str) -> None:
+        await _whole(self._remove_sandbox(sandbox_id))
+
+    async def _remove_sandbox(self, sandbox_id: str) -> None:
         for life in self._lives:
             if life.record.spec.sandbox == sandbox_id:
                 await self.remove(life.record.spec.id)
@@ -151,6 +157,9 @@ class CrunRuntime:
     # containers
 
     async def prepare(self, spec: ContainerSpec) -> None:
+        await _whole(self._prepare(spec))
+
+    async def _prepare(self, spec: ContainerSpec) -> None:
         records.verify_id(spec.id)
         async with self._locks[spec.id]:
             if spec.id in self._lives:
@@ -163,11 +172,13 @@ class CrunRuntime:
             await self._lives.admit(await self._work(build, spec, stored, sandbox, self._oom_score(spec)))
 
     async def start(self, container_id: str) -> ContainerStatus:
+        return await _whole(self._start(container_id))
+
+    async def _start(self, container_id: str) -> ContainerStatus:
         async with self._locks[container_id]:
             life = self._lives.find(container_id)
             if life.record.state == "created":
-                # Whoever asked may give up waiting; a start that has begun goes on to its end.
-                await asyncio.shield(asyncio.ensure_future(self._lives.start(life)))
+                await self._lives.start(life)
             return life.record.status()
 
     async def wait(self, container_id: str) -> ContainerStatus:
@@ -195,6 +206,9 @@ class CrunRuntime:
         return life.record.status()
 
     async def remove(self, container_id: str) -> None:
+        await _whole(self._remove(container_id))
+
+    async def _remove(self, container_id: str) -> None:
         async with self._locks[container_id]:
             if container_id in self._lives:
                 life = self._lives.find(container_id)
@@ -261,6 +275,11 @@ class CrunRuntime:
 
     async def _in_sandbox_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._sandboxes.threads, function, *arguments)
+
+
+async def _whole(change: Coroutine[Any, Any, T]) -> T:
+    """Whoever asked may give up waiting; a change that has begun goes on to its end, with its lock held."""
+    return await asyncio.shield(asyncio.ensure_future(change))
 
 
 def _signal_number(name: str) -> signals.Signals:
