@@ -1,21 +1,54 @@
 """Fixtures that every room's tests share."""
 
 import ctypes
-import fcntl
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from machine_lock import lock
 
-@pytest.fixture
-def host_lock() -> Iterator[None]:
-    """One test at a time, machine-wide, changes real links, rules, mounts or cgroups."""
-    with Path("/run/tiphys-tests.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+# The file whose tests hold the lock now, if any.
+LOCKED_FILES = pytest.StashKey[list[Path]]()
+
+
+@pytest.fixture(scope="session")
+def host_lock() -> None:
+    """
+    Ask for it, and one test file at a time, machine-wide, changes real links, rules, mounts or cgroups.
+
+    The hooks below do the work: such tests go to one worker, which holds the lock while it is in their file, fixtures
+    of the whole file included, and the time that a test may take does not run while it waits for the lock.
+    """
+
+
+def _locks(item: pytest.Item | None) -> bool:
+    return "host_lock" in getattr(item, "fixturenames", ())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _locks(item) and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("host"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    if not _locks(item):
+        return (yield)
+    file = item.config.stash.setdefault(LOCKED_FILES, [])
+    if file != [item.path]:
+        lock.take()
+        file[:] = [item.path]
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or not _locks(nextitem) or nextitem.path != item.path:
+            file.clear()
+            lock.give()
 
 
 @pytest.fixture
