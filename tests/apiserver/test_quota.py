@@ -10,8 +10,8 @@ import pytest
 from apiserver.security_builders import World, attributes
 from tiphys.api import resources
 from tiphys.api.errors import StatusError
+from tiphys.api.quota import is_in_scope, unsaid, usage_of
 from tiphys.apiserver.admission import limit_ranger, resource_quota
-from tiphys.apiserver.admission.quota_usage import is_in_scope, unsaid, usage_of
 from tiphys.apiserver.cache import Cache
 from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.records import encode

@@ -27,6 +27,7 @@ from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
 from tiphys.controllers.podgc.controller import PodGcController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
+from tiphys.controllers.resourcequota.controller import ResourceQuotaController
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
 from tiphys.controllers.tainteviction.controller import TaintEvictionController
@@ -42,6 +43,7 @@ SHARED = tuple(
     resources.get(*place)
     for place in (
         ("", "v1", "pods"), ("", "v1", "services"), ("", "v1", "endpoints"), ("", "v1", "namespaces"),
+        ("", "v1", "persistentvolumeclaims"), ("", "v1", "resourcequotas"),
         ("", "v1", "nodes"), ("", "v1", "serviceaccounts"), ("apps", "v1", "deployments"),
         ("apps", "v1", "replicasets"), ("discovery.k8s.io", "v1", "endpointslices"),
         ("coordination.k8s.io", "v1", "leases"), ("rbac.authorization.k8s.io", "v1", "clusterroles"),
@@ -83,6 +85,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
     bundle = master.identities.authority.bundle.decode("ascii")
     collector, collector_events = tools("generic-garbage-collector", "garbage-collector-controller")
     emptier, emptier_events = tools("namespace-controller", "namespace-controller")
+    accountant, accountant_events = tools("resourcequota-controller", "resourcequota-controller")
     runs += [
         DeploymentController(*common("deployment-controller")).run,
         ReplicaSetController(*common("replicaset-controller")).run,
@@ -98,6 +101,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
         ClusterRoleAggregationController(*common(aggregation)).run,
         GarbageController(collector, metadata, collector_events).run,
         NamespaceController(emptier, informers, metadata, emptier_events).run,
+        ResourceQuotaController(accountant, informers, metadata, accountant_events).run,
     ]
     binder = client.acting_as(SCHEDULER, "kube-scheduler")
     events = Recorder(binder, "default-scheduler")

@@ -14,8 +14,8 @@ from fractions import Fraction
 
 from tiphys.api import ownership, quantity, resources
 from tiphys.api.objects import timestamp
+from tiphys.api.quota import Usage, is_in_scope, unsaid, usage_of, written
 from tiphys.apiserver.admission.chain import CREATE, UPDATE, Plugin, forbidden
-from tiphys.apiserver.admission.quota_usage import Usage, is_in_scope, unsaid, usage_of
 from tiphys.apiserver.call import Attributes, Object
 from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.registry import body
@@ -66,8 +66,9 @@ async def _charge(parts: Parts, attributes: Attributes, quota: Object) -> None:
     def change(newest: Object) -> None:
         _check(attributes, newest, asked)
         before = {**newest, "metadata": {**newest["metadata"]}, "status": newest["status"]}
-        used = newest["status"]["used"]
-        added = {name: _added(used[name], amount) for name, amount in asked.items() if name in used}
+        used, limits = newest["status"]["used"], newest["status"]["hard"]
+        totals = {name: quantity.parse(str(used[name])) + more for name, more in asked.items() if name in used}
+        added = {name: written(total, str(limits[name])) for name, total in totals.items()}
         newest["status"] = {**newest["status"], "used": used | added}
         ignored = ownership.reset_fields(QUOTAS.group, QUOTAS.name, "status")
         writer = ownership.Writer(MANAGER, QUOTAS.api_version, timestamp(parts.now()), "status", ignored)
@@ -100,7 +101,7 @@ def _check(attributes: Attributes, quota: Object, asked: Usage) -> None:
         if each in hard and quantity.parse(str(used[each])) + amount > quantity.parse(str(hard[each]))
     )  # fmt: skip
     if exceeded:
-        requested = {each: quantity.written(asked[each], _family(str(hard[each]))) for each in exceeded}
+        requested = {each: written(asked[each], str(hard[each])) for each in exceeded}
         parts = (("requested", requested), ("used", used), ("limited", hard))
         told = ", ".join(f"{word}: {_listed(amounts, exceeded)}" for word, amounts in parts)
         raise forbidden(attributes, f"exceeded quota: {name}, {told}")
@@ -108,13 +109,3 @@ def _check(attributes: Attributes, quota: Object, asked: Usage) -> None:
 
 def _listed(amounts: Mapping[str, object], names: list[str]) -> str:
     return ",".join(f"{name}={amounts[name]}" for name in names)
-
-
-def _family(text: str) -> str:
-    return "binary" if text.endswith("i") else "decimal"
-
-
-def _added(used: object, amount: Fraction) -> str:
-    text = str(used)
-    family = _family(text)
-    return quantity.written(quantity.parse(text) + amount, family)

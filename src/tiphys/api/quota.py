@@ -1,4 +1,9 @@
-"""What an object uses of a quota: pure functions from objects to amounts by the names that ResourceQuotas know."""
+"""
+What objects use of a quota: pure functions from objects to amounts by the names that ResourceQuotas know.
+
+Admission asks what one object adds before it is stored; the controller counts everything that is there. Both must come
+to the same figures, so the rules are here.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,10 @@ from fractions import Fraction
 from typing import Any
 
 from tiphys.api import pods, quantity
+from tiphys.api.objects import parse_timestamp
 from tiphys.api.resources import Resource
-from tiphys.apiserver.call import Object
 
+Object = dict[str, Any]
 Usage = dict[str, Fraction]
 
 # Kinds that quotas also know by their bare plural.
@@ -18,16 +24,47 @@ _BARE = frozenset(
 )
 _COMPUTE = ("cpu", "memory", "ephemeral-storage")
 _PLAIN_PREFIXES = ("requests.", "limits.")
+_SERVICE_NAMES = frozenset(("services.nodeports", "services.loadbalancers"))
+_CLASS_SUFFIXES = (
+    ".storageclass.storage.k8s.io/requests.storage", ".storageclass.storage.k8s.io/persistentvolumeclaims",
+)  # fmt: skip
 
 
-def usage_of(resource: Resource, obj: Object) -> Usage:
+def counts(resource: Resource, name: str) -> bool:
+    """Whether objects of `resource` are what a quota's `name` is about."""
+    plural, group = resource.name, resource.group
+    if name.startswith("count/"):
+        return name == (f"count/{plural}.{group}" if group else f"count/{plural}")
+    if group:
+        return False
+    if plural == "pods":
+        return name == "pods" or _is_of_pods(name)
+    if plural == "services" and name in _SERVICE_NAMES:
+        return True
+    if plural == "persistentvolumeclaims" and (name == "requests.storage" or name.endswith(_CLASS_SUFFIXES)):
+        return True
+    return plural in _BARE and name == plural
+
+
+def _is_of_pods(name: str) -> bool:
+    """Compute resources, huge pages, and requests of what other vendors' devices are called."""
+    prefix, dot, rest = name.partition(".")
+    if not dot or prefix not in ("requests", "limits"):
+        return name in _COMPUTE or name.startswith("hugepages-")
+    if prefix == "requests":
+        foreign = "/" in rest and not name.endswith(_CLASS_SUFFIXES)
+        return rest in _COMPUTE or rest.startswith("hugepages-") or foreign
+    return rest in _COMPUTE
+
+
+def usage_of(resource: Resource, obj: Object, now: float = 0.0) -> Usage:
     """What one object uses. A pod that is over, or that hangs in its deletion, uses only its place in the count."""
     plural = resource.name
     used: Usage = {f"count/{plural}.{resource.group}" if resource.group else f"count/{plural}": Fraction(1)}
     if resource.group:
         return used
     if plural == "pods":
-        return used | (_pod(obj) if not pods.is_finished(obj) else {})
+        return used | (_pod(obj) if not pods.is_finished(obj) and now <= hangs_from(obj, now) else {})
     if plural in _BARE:
         used[plural] = Fraction(1)
     if plural == "services":
@@ -37,36 +74,23 @@ def usage_of(resource: Resource, obj: Object) -> Usage:
     return used
 
 
+def hangs_from(pod: Object, never: float) -> float:
+    """When a pod that is being deleted counts no more: its grace after it should have gone. `never` for others."""
+    meta = pod["metadata"]
+    if not meta.get("deletionTimestamp") or meta.get("deletionGracePeriodSeconds") is None:
+        return never
+    return parse_timestamp(meta["deletionTimestamp"]) + float(meta["deletionGracePeriodSeconds"])
+
+
 def _pod(obj: Object) -> Usage:
     used: Usage = {"pods": Fraction(1)}
-    for prefix, amounts in (("requests", _sum(obj, "requests")), ("limits", _sum(obj, "limits"))):
+    for prefix, amounts in (("requests", pods.requests_of(obj)), ("limits", pods.limits_of(obj))):
         for name, amount in amounts.items():
-            used[f"{prefix}.{name}"] = amount
-            if prefix == "requests" and name in _COMPUTE:
-                used[name] = amount
+            exact = Fraction(amount, 1000) if name == "cpu" else Fraction(amount)
+            used[f"{prefix}.{name}"] = exact
+            if prefix == "requests" and (name in _COMPUTE or name.startswith("hugepages-")):
+                used[name] = exact
     return used
-
-
-def _sum(pod: Object, field: str) -> Usage:
-    """Containers together, or one init container alone if that is more; the overhead comes on top."""
-    spec = pod["spec"]
-    total: Usage = {}
-    for container in spec.get("containers") or ():
-        for name, value in ((container.get("resources") or {}).get(field) or {}).items():
-            total[name] = total.get(name, Fraction(0)) + quantity.parse(str(value))
-    for container in spec.get("initContainers") or ():
-        for name, value in ((container.get("resources") or {}).get(field) or {}).items():
-            amount = quantity.parse(str(value))
-            if pods.is_sidecar(container):
-                total[name] = total.get(name, Fraction(0)) + amount
-            else:
-                total[name] = max(total.get(name, Fraction(0)), amount)
-    for name, value in ((spec.get("resources") or {}).get(field) or {}).items():
-        total[name] = quantity.parse(str(value))
-    for name, value in (spec.get("overhead") or {}).items():
-        if field == "requests" or name in total:
-            total[name] = total.get(name, Fraction(0)) + quantity.parse(str(value))
-    return total
 
 
 def _service(obj: Object) -> Usage:
@@ -95,15 +119,20 @@ def _claim(obj: Object) -> Usage:
     return used
 
 
+def written(amount: Fraction, hard: str) -> str:
+    """An amount in the units of its limit."""
+    return quantity.written(amount, "binary" if hard.endswith("i") else "decimal")
+
+
 def is_in_scope(quota: Object, resource: Resource, obj: Object) -> bool:
-    """Whether every scope of a quota holds for the object; quotas with scopes count pods only."""
+    """Whether every scope of a quota holds for the object; quotas with scopes count pods, and claims by their class."""
     spec = quota.get("spec") or {}
     scopes: list[Mapping[str, Any]] = [{"scopeName": name, "operator": "Exists"} for name in spec.get("scopes") or ()]
     scopes += (spec.get("scopeSelector") or {}).get("matchExpressions") or ()
     if not scopes:
         return True
-    is_pod = resource.name == "pods" and not resource.group
-    return is_pod and all(_holds(scope, obj) for scope in scopes)
+    holds = {"pods": _holds, "persistentvolumeclaims": _holds_for_claim}.get(resource.name)
+    return holds is not None and not resource.group and all(holds(scope, obj) for scope in scopes)
 
 
 def _holds(scope: Mapping[str, Any], pod: Object) -> bool:
@@ -118,6 +147,16 @@ def _holds(scope: Mapping[str, Any], pod: Object) -> bool:
     if name == "PriorityClass":
         return _selects(scope, spec.get("priorityClassName", ""))
     return False
+
+
+def _holds_for_claim(scope: Mapping[str, Any], claim: Object) -> bool:
+    if scope.get("scopeName") != "VolumeAttributesClass":
+        return False
+    spec, status = claim.get("spec") or {}, claim.get("status") or {}
+    asked = (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName")
+    # A claim on its way from one class to another counts for all of them.
+    names = (spec.get("volumeAttributesClassName"), status.get("currentVolumeAttributesClassName"), asked)
+    return any(_selects(scope, name) for name in {name or "" for name in names if name} or {""})
 
 
 def _selects(scope: Mapping[str, Any], value: str) -> bool:

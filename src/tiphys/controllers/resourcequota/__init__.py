@@ -1,0 +1,1 @@
+"""ResourceQuota: count what a namespace uses, so that admission can refuse what is too much."""
