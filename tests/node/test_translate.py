@@ -48,6 +48,15 @@ def test_every_container_gets_the_files_of_the_node(tmp_path):
     assert set(mounts) == {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev/termination-log"}
 
 
+def test_files_that_the_node_keeps_are_read_only_to_all(tmp_path):
+    one = container(volumeMounts=[{"name": name, "mountPath": f"/{name}"} for name in ("map", "disk")])
+    volumes = [{"name": "map", "configMap": {"name": "m"}}, {"name": "disk", "emptyDir": {}}]
+    pod = pod_of(tmp_path, one) | {"spec": {"containers": [one], "volumes": volumes}}
+    place = Place(settings(tmp_path), {"map": "/m", "disk": "/d"}, Sources(), "/logs/0.log", 8 << 30)
+    mounts = container_spec(pod, one, 0, IMAGE, place).mounts
+    assert [mount.read_only for mount in mounts[:2]] == [True, False]
+
+
 def test_a_mount_of_ones_own_wins_and_parents_come_first(tmp_path):
     mounts = [{"name": "v", "mountPath": path} for path in ("/a/b/c", "/etc/hosts", "/a")]
     spec = told(tmp_path, container(volumeMounts=mounts), {"v": "/vol"})

@@ -35,6 +35,7 @@ IMAGE = "io.kubernetes.container.image"
 IMAGE_ID = "io.kubernetes.container.imageID"
 
 TERMINATION_LOG = "/dev/termination-log"
+_API_DATA = ("configMap", "secret", "downwardAPI", "projected")
 _PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
 
 
@@ -188,7 +189,13 @@ def _volume_mount(pod: Pod, container: Container, index: int, env: Mapping[str, 
     return Mount(
         source=source,
         destination=mount["mountPath"],
-        read_only=read_only,
+        read_only=read_only or _holds_api_data(pod, mount["name"]),
         recursive_read_only=read_only and mount.get("recursiveReadOnly") in ("Enabled", "IfPossible"),
         propagation=_PROPAGATION.get(mount.get("mountPropagation") or "", "rprivate"),
     )
+
+
+def _holds_api_data(pod: Pod, name: str) -> bool:
+    """Files that the node keeps like API objects are nobody else's to write, whatever the mount says."""
+    volumes = pod["spec"].get("volumes") or ()
+    return any(volume["name"] == name and any(volume.get(kind) for kind in _API_DATA) for volume in volumes)
