@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,7 +57,13 @@ def condition_of(obj: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
 
 def timestamp(seconds: float) -> str:
     """Unix seconds as RFC 3339 in whole seconds, as metav1.Time prints them."""
-    moment = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
+    return _second(int(seconds))
+
+
+# Everything that happens within a second says the same: every write asks for it twice.
+@functools.lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

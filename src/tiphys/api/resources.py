@@ -30,6 +30,10 @@ class Resource:
     preferred: bool = True
     kind_group: str = ""  # the group of `kind` where it is not `group` (Scale, Eviction, TokenRequest)
 
+    def __hash__(self) -> int:
+        # Many tables are keyed by resource: one look must not hash all the fields.
+        return hash((self.name, self.version, self.group))
+
     @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version

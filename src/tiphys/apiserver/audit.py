@@ -1,9 +1,10 @@
 """
 The audit log: who did what, one JSON line for each answered call, at Kubernetes' Metadata level.
 
-Bodies are never written, and of the query only what names no secret. A line is put together at once, which takes a few
-microseconds; a thread of its own writes lines in batches, so no request waits for the disk. What does not fit its
-bounded queue is dropped, counted, and said in a line of the log itself as soon as there is room.
+Bodies are never written, and of the query only what names no secret. A line is put together at once, and of it only the
+number and the times are new where somebody asks the same again; a thread of its own writes lines in batches, so no
+request waits for the disk. What does not fit its bounded queue is dropped, counted, and said in a line of the log
+itself as soon as there is room.
 
 Rejected: `logging` with a RotatingFileHandler, which writes in the caller's thread; and putting lines together in the
 writer's thread, which takes the interpreter away from the event loop for milliseconds at a time.
@@ -11,7 +12,6 @@ writer's thread, which takes the interpreter away from the event loop for millis
 
 from __future__ import annotations
 
-import functools
 import itertools
 import logging
 import os
@@ -41,6 +41,8 @@ BATCH_SECONDS = 0.1
 MEBIBYTE = 1024 * 1024
 AGENT_LENGTH_MAX = 512
 URI_LENGTH_MAX = 2048
+# Who asked what: kept as text, because clients ask the same again and again. When it is full it starts again.
+KEPT_MAX = 4_096
 # Asked every few seconds by everybody who watches over the server; says nothing about who did what.
 _UNTOLD = ("/healthz", "/livez", "/readyz", "/metrics")
 _SECRET_PARAMETERS = frozenset(("token", "access_token", "password", "authorization"))
@@ -66,6 +68,7 @@ class AuditLog:
         self._closing = threading.Event()
         self._dropped = 0
         self._told_failure = False
+        self._kept: dict[tuple[str, str, int, str, str], _Kept] = {}
         settings.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
@@ -77,9 +80,23 @@ class AuditLog:
         if len(self._queue) >= QUEUE_MAX:
             self._dropped += 1
             return
-        self._queue.append(orjson.dumps(event(call, status, seconds, self._now())))
+        self._queue.append(_line(self._text(call, status), seconds, self._now()))
         if not self._waking.is_set():
             self._waking.set()
+
+    def _text(self, call: Call, status: int) -> bytes:
+        """What a line says of who asked what: as it was put together when they asked it before."""
+        request = call.request
+        key = (request.target, call.verb, status, request.peer, request.headers.get("user-agent", ""))
+        kept = self._kept.get(key)
+        if kept is not None and kept.user is call.user and kept.impersonator is call.impersonator:
+            return kept.text
+        text = orjson.dumps(_told(call, status))[1:-1]
+        if len(request.target) <= URI_LENGTH_MAX and len(key[-1]) <= AGENT_LENGTH_MAX:
+            if len(self._kept) >= KEPT_MAX:
+                self._kept.clear()
+            self._kept[key] = _Kept(call.user, call.impersonator, text)
+        return text
 
     @property
     def dropped(self) -> int:
@@ -146,29 +163,41 @@ def _rotate(path: Path, files_max: int) -> None:
 
 
 # Random once for the process, then counted: making a random UUID for each line would cost more than the line.
-_ID_PREFIX = str(uuid.uuid4())[:24]
+_ID_PREFIX = str(uuid.uuid4())[:24].encode()
 _numbers = itertools.count()
 
 
-@functools.lru_cache(maxsize=64)
-def _second(seconds: int) -> str:
-    """A whole second as every line in it shows it."""
-    return timestamp(seconds)[:-1]
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """`text` holds for these very identities: equal names may stand for others tomorrow."""
+
+    user: Identity
+    impersonator: Identity | None
+    text: bytes
 
 
 def _moment(seconds: float) -> str:
     whole = int(seconds)
-    return f"{_second(whole)}.{int((seconds - whole) * 1e6):06d}Z"
+    return f"{timestamp(whole)[:-1]}.{int((seconds - whole) * 1e6):06d}Z"
 
 
 def event(call: Call, status: int, seconds: float, now: float) -> dict[str, Any]:
     """An audit.k8s.io/v1 Event at level Metadata."""
+    decoded: dict[str, Any] = orjson.loads(_line(orjson.dumps(_told(call, status))[1:-1], seconds, now))
+    return decoded
+
+
+def _line(text: bytes, seconds: float, now: float) -> bytes:
+    """An Event with its number and its times."""
+    times = f'"requestReceivedTimestamp":"{_moment(now - seconds)}","stageTimestamp":"{_moment(now)}"'
+    head = '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"'
+    return b'%b%b%012x",%b,%b}' % (head.encode(), _ID_PREFIX, next(_numbers), text, times.encode())
+
+
+def _told(call: Call, status: int) -> dict[str, Any]:
+    """Who asked what with what outcome: all of an Event that is the same when it is asked again."""
     request = call.request
     told: dict[str, Any] = {
-        "kind": "Event",
-        "apiVersion": "audit.k8s.io/v1",
-        "level": "Metadata",
-        "auditID": f"{_ID_PREFIX}{next(_numbers):012x}",
         "stage": "ResponseStarted" if call.verb == "watch" else "ResponseComplete",
         "requestURI": _uri(request.target),
         "verb": call.verb,
@@ -181,8 +210,6 @@ def event(call: Call, status: int, seconds: float, now: float) -> dict[str, Any]
     if call.resource is not None:
         told["objectRef"] = _object_reference(call, call.resource)
     told["responseStatus"] = {"metadata": {}, "code": status}
-    told["requestReceivedTimestamp"] = _moment(now - seconds)
-    told["stageTimestamp"] = _moment(now)
     return told
 
 

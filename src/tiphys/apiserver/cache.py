@@ -280,6 +280,8 @@ class Cache:
         if found is None:
             return []
         collection = self.collection(found)
+        if not collection.records:
+            return []
         prefix = f"{collection.prefix}{namespace}/" if namespace and found.namespaced else collection.prefix
         low, high = collection.span(prefix)
         return [record.object for record in collection.records[low:high]]

@@ -7,6 +7,7 @@ as lines `{"step": …, "seconds": …}` on a pipe; the pipe's end without a "re
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
@@ -19,6 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 READY = "ready"
+# Allocations between two looks of the collector: requests leave few cycles behind, and each look walks over all that
+# is young. The default of 700 took a fifth of the time of a write.
+_COLLECT_EVERY = 20_000
 STOP_SECONDS = 30.0
 
 
@@ -49,9 +53,20 @@ class Progress:
             self.close()
 
     def close(self) -> None:
+        """Nothing more will be told."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def collect_seldom() -> None:
+    """Let the garbage collector look less often; for processes that serve."""
+    gc.set_threshold(_COLLECT_EVERY, 20, 20)
+
+
+def settle() -> None:
+    """The start is over: what it made (modules, schema, tables) stays, and is not walked over again."""
+    gc.freeze()
 
 
 def start(arguments: Sequence[str], errors: Path) -> Iterator[Step]:

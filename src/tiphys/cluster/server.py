@@ -23,9 +23,11 @@ from tiphys.cluster.settings import Settings
 
 async def serve(settings: Settings, progress: Progress) -> None:
     """Run until SIGTERM or SIGINT. Raises CannotServe."""
+    process.collect_seldom()
     with _stopped_by_signals() as stop:
         async with master.serving(settings, progress) as running:
             process.write_pid_file(settings.pid_file)
+            process.settle()
             try:
                 await _until(stop, _parts(running, progress))
             finally:

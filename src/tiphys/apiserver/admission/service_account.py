@@ -22,7 +22,9 @@ TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 VOLUME_PREFIX = "kube-api-access-"
 DEFAULT = "default"
 # What Kubernetes generates names from: no vowels, so no words.
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+# Drawn once: a pod has one such volume, and pods of one template stay alike, so that what was found out about one of
+# them (its validity, where it fits) holds for all.
+_SUFFIX = "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
 _CONTAINER_LISTS = ("initContainers", "containers")
 
 
@@ -105,7 +107,7 @@ def mount_token(spec: Object) -> None:
     name = next((each["name"] for each in spec.get("volumes") or () if each["name"].startswith(VOLUME_PREFIX)), "")
     is_new = not name
     if is_new:
-        name = VOLUME_PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(5))
+        name = VOLUME_PREFIX + _SUFFIX
     needed = False
     for kind in _CONTAINER_LISTS:
         for container in spec.get(kind) or ():

@@ -7,7 +7,6 @@ and the typing `api/conform`.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
 from collections.abc import Sequence
@@ -185,12 +184,12 @@ def manager_of(call: Call, options: WriteOptions) -> str:
     return agent.partition("/")[0][:128] or MANAGER_DEFAULT
 
 
-def writer_of(call: Call, resource: Resource, options: WriteOptions) -> ownership.Writer:
-    """Who writes what through the path of a call."""
+def writer_of(call: Call, resource: Resource, options: WriteOptions, api_version: str = "") -> ownership.Writer:
+    """Who writes what through the path of a call; in the path's version if no other is said."""
     name, _, subresource = resource.name.partition("/")
     return ownership.Writer(
         manager_of(call, options),
-        resource.api_version,
+        api_version or resource.api_version,
         timestamp(time.time()),
         subresource,
         ownership.reset_fields(resource.group, name, subresource),
@@ -200,5 +199,5 @@ def writer_of(call: Call, resource: Resource, options: WriteOptions) -> ownershi
 def own(call: Call, old: Object | None, new: Object, options: WriteOptions) -> None:
     """Record in `new` that its writer owns what differs from `old`."""
     assert call.resource is not None
-    writer = dataclasses.replace(writer_of(call, call.resource, options), api_version=body_version(call.resource))
+    writer = writer_of(call, call.resource, options, body_version(call.resource))
     ownership.record_update(old, new, message_of(call.resource), writer)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
+
 from tiphys.api import convert, errors, strategy, validation
 from tiphys.api.resources import Resource
 from tiphys.apiserver import answers
@@ -41,8 +43,10 @@ async def create_object(parts: Parts, call: Call, obj: Object, options: WriteOpt
     resource = call.resource
     assert resource is not None
     prefix = "" if obj["metadata"].get("name") else obj["metadata"].get("generateName", "")
-    for _ in range(meta.GENERATE_TRIES_MAX if prefix else 1):
-        attempt = body.copy_of(obj) if prefix else obj
+    # Each try changes its object, so it is kept encoded: decoding is paid for only where a name was taken.
+    kept = orjson.dumps(obj) if prefix else b""
+    for number in range(meta.GENERATE_TRIES_MAX if prefix else 1):
+        attempt = orjson.loads(kept) if number else obj
         try:
             return await _create_once(parts, call, attempt, options, key)
         except KeyExists:

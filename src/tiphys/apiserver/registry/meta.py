@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import random
-import uuid
 
 from tiphys.api import errors
 from tiphys.api.objects import timestamp
@@ -13,14 +13,36 @@ from tiphys.apiserver.call import Object
 # Kubernetes' alphabet for generated names: no vowels, so no words; no look-alikes.
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
+_SUFFIXES = len(_SUFFIX_ALPHABET) ** _SUFFIX_LENGTH
+_PAIRS = tuple(one + other for one in _SUFFIX_ALPHABET for other in _SUFFIX_ALPHABET)
+# The kernel is asked for the randomness of many uids at once: a call for each would cost more than all else here.
+_UIDS_AT_ONCE, _UID_BYTES = 256, 16
+_entropy: list[str] = []
 NAME_LENGTH_MAX = 63
 GENERATE_TRIES_MAX = 8
 
 
 def generated_name(prefix: str) -> str:
     """The prefix, cut so that the whole fits a DNS label, and a random suffix."""
-    suffix = "".join(random.choices(_SUFFIX_ALPHABET, k=_SUFFIX_LENGTH))
-    return prefix[: NAME_LENGTH_MAX - _SUFFIX_LENGTH] + suffix
+    return prefix[: NAME_LENGTH_MAX - _SUFFIX_LENGTH] + random_suffix()
+
+
+def random_suffix() -> str:
+    """Five random characters; they need to be different, not to be secret."""
+    number = int(random.random() * _SUFFIXES)
+    number, last = divmod(number, len(_SUFFIX_ALPHABET))
+    one, other = divmod(number, len(_PAIRS))
+    return _PAIRS[one] + _PAIRS[other] + _SUFFIX_ALPHABET[last]
+
+
+def new_uid() -> str:
+    """A random UUID (version 4)."""
+    if not _entropy:
+        fresh = os.urandom(_UIDS_AT_ONCE * _UID_BYTES).hex()
+        _entropy.extend(fresh[start : start + 2 * _UID_BYTES] for start in range(0, len(fresh), 2 * _UID_BYTES))
+    digits = _entropy.pop()
+    variant = "89ab"[int(digits[16], 16) % 4]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def wipe(obj: Object) -> None:
@@ -32,7 +54,7 @@ def wipe(obj: Object) -> None:
 def fill_new(obj: Object, now: float) -> None:
     """What every new object gets, whatever the client said."""
     metadata = obj["metadata"]
-    metadata["uid"] = str(uuid.uuid4())
+    metadata["uid"] = new_uid()
     metadata["creationTimestamp"] = timestamp(now)
     for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
         metadata.pop(name, None)
