@@ -132,9 +132,11 @@ async def _in_batches(work: _Work, commands: Sequence[Command]) -> None:
     while start < len(commands):
         batch = commands[start : start + size]
         outcomes = await asyncio.gather(*(work.do(command) for command in batch), return_exceptions=True)
-        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        if failures:
-            raise failures[0]
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            if outcome and isinstance(commands[0], Create):
+                work.created.append(outcome)
         start, size = start + size, min(size * 2, BATCH_MAX)
 
 
@@ -145,13 +147,14 @@ class _Work:
     versions: dict[Resource, str]
     created: list[Object]
 
-    async def do(self, command: Command) -> None:
+    async def do(self, command: Command) -> Object:
+        """The API's answer; {} where there is none."""
         if isinstance(command, Requeue):
-            return
+            return {}
         if isinstance(command, Say):
             say = self.recorder.normal if command.type == "Normal" else self.recorder.warning
             say(command.subject, command.reason, command.message)
-            return
+            return {}
         announce = command.announce if isinstance(command, Create | Delete) else None
         try:
             answer = await _send(self.client, command)
@@ -163,11 +166,10 @@ class _Work:
         version = (answer.get("metadata") or {}).get("resourceVersion", "")
         if version:
             self.versions[command.resource] = max(version, self.versions.get(command.resource, ""), key=_as_number)
-        if isinstance(command, Create):
-            self.created.append(answer)
         if announce is not None:
             name = (answer.get("metadata") or {}).get("name") or _name(command)
             self.recorder.normal(announce.subject, announce.reason, announce.text.format(name=name))
+        return answer
 
 
 def _as_number(version: str) -> int:
