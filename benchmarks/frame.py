@@ -25,7 +25,7 @@ from typing import Any
 
 from tiphys.client.client import Client
 from tiphys.pki import tls
-from tiphys.wire.pool import HttpPool
+from tiphys.wire.pool import HttpPool, PoolLimits
 
 TOKEN = "bench-admin"
 READY_SECONDS_MAX = 60.0
@@ -60,7 +60,7 @@ class Figure:
 
 def _shown(value: float, unit: str) -> str:
     digits = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-    return f"{digits}{unit}" if unit in ("/s", "%") else f"{digits} {unit}"
+    return f"{digits}{unit}" if unit in ("/s", " pods/s", "%") else f"{digits} {unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,10 @@ class Server:
     def kubeconfig(self) -> Path:
         return self.directory / "kubeconfig"
 
-    def pool(self, token: str = TOKEN) -> HttpPool:
+    def pool(self, token: str = TOKEN, limits: PoolLimits = PoolLimits()) -> HttpPool:
         """Connections to it, for a client on this side."""
         context = tls.client_context((self.directory / "data" / "pki" / "ca.crt").read_bytes())
-        return HttpPool(self.url, tls=context, headers={"authorization": f"Bearer {token}"})
+        return HttpPool(self.url, tls=context, headers={"authorization": f"Bearer {token}"}, limits=limits)
 
     def client(self, token: str = TOKEN) -> Client:
         return Client(self.pool(token), user_agent="bench")

@@ -1,0 +1,99 @@
+"""
+Pods a second through the API: from the first create to the last `spec.nodeName`, on fake nodes.
+
+Nodes and pods are created over TLS by this process, sixteen at a time, as one client; a watch tells when each pod has
+its node. The server runs its controllers and its scheduler, and no node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from benchmarks.frame import Figure, Server, server, small_pod
+
+from tiphys.api.objects import timestamp
+
+AT_ONCE = 16
+NODES = "/api/v1/nodes"
+PODS = "/api/v1/namespaces/default/pods"
+SECONDS_MAX = 120.0
+Make = Callable[[int], dict[str, Any]]
+
+
+def measure() -> list[Figure]:
+    return [
+        Figure("scheduling, 1,000 nodes, 3,000 pods", _run(1_000, 3_000), 1_500, " pods/s", kubernetes=337),
+        Figure("scheduling, 5,000 nodes, 5,000 pods", _run(5_000, 5_000), 1_200, " pods/s", kubernetes=278),
+    ]
+
+
+def _run(nodes: int, pods: int) -> float:
+    with server("--no-node") as running:
+        return asyncio.run(_rate(running, nodes, pods))
+
+
+async def _rate(running: Server, nodes: int, pods: int) -> float:
+    await _account(running)
+    await _create(running, NODES, _node, nodes)
+    watching = asyncio.create_task(_all_bound(running, pods))
+    await asyncio.sleep(1)  # the scheduler has seen the last node, and the watch is open
+    started = time.perf_counter()
+    await _create(running, PODS, lambda number: small_pod(), pods)
+    async with asyncio.timeout(SECONDS_MAX):
+        ended = await watching
+    return pods / (ended - started)
+
+
+async def _account(running: Server) -> None:
+    """Pods are refused until the controller has made the namespace's service account."""
+    client = running.client()
+    while (await client.send("GET", "/api/v1/namespaces/default/serviceaccounts/default")).status != 200:
+        await asyncio.sleep(0.02)
+
+
+async def _create(running: Server, path: str, make: Make, count: int) -> None:
+    client, numbers = running.client(), iter(range(count))
+
+    async def creator() -> None:
+        for number in numbers:
+            answer = await client.send("POST", path, orjson.dumps(make(number)), headers=_JSON)
+            if answer.status != 201:
+                raise RuntimeError(f"{path} was answered with {answer.status}: {answer.body!r}")
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(AT_ONCE):
+            tasks.create_task(creator())
+
+
+_JSON = {"content-type": "application/json"}
+
+
+async def _all_bound(running: Server, count: int) -> float:
+    """When the last of `count` pods got its node."""
+    answer = await running.client().send("GET", PODS + "?watch=1")
+    assert not isinstance(answer.body, bytes)
+    bound: set[str] = set()
+    rest = b""
+    async for data in answer.body:
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            if b'"nodeName":' in line:
+                bound.add(orjson.loads(line)["object"]["metadata"]["name"])
+        if len(bound) == count:
+            return time.perf_counter()
+    raise RuntimeError(f"the watch ended after {len(bound)} of {count} pods")
+
+
+def _node(number: int) -> dict[str, Any]:
+    amounts = {"cpu": "32", "memory": "256Gi", "pods": "110"}
+    now = timestamp(time.time())
+    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}
+    ready |= {"lastHeartbeatTime": now, "lastTransitionTime": now}
+    return {
+        "metadata": {"name": f"node-{number:05}", "labels": {"kubernetes.io/hostname": f"node-{number:05}"}},
+        "status": {"capacity": amounts, "allocatable": amounts, "conditions": [ready]},
+    }
