@@ -18,6 +18,7 @@ from tiphys.client.metadata import Metadata
 from tiphys.cluster.master import Master
 from tiphys.controllers.clusterroleaggregation.controller import ClusterRoleAggregationController
 from tiphys.controllers.deployment.controller import DeploymentController
+from tiphys.controllers.disruption.controller import DisruptionController
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
 from tiphys.controllers.endpointslicemirroring.controller import EndpointSliceMirroringController
@@ -43,7 +44,8 @@ SHARED = tuple(
     resources.get(*place)
     for place in (
         ("", "v1", "pods"), ("", "v1", "services"), ("", "v1", "endpoints"), ("", "v1", "namespaces"),
-        ("", "v1", "persistentvolumeclaims"), ("", "v1", "resourcequotas"),
+        ("", "v1", "persistentvolumeclaims"), ("", "v1", "resourcequotas"), ("", "v1", "replicationcontrollers"),
+        ("apps", "v1", "statefulsets"), ("policy", "v1", "poddisruptionbudgets"),
         ("", "v1", "nodes"), ("", "v1", "serviceaccounts"), ("apps", "v1", "deployments"),
         ("apps", "v1", "replicasets"), ("discovery.k8s.io", "v1", "endpointslices"),
         ("coordination.k8s.io", "v1", "leases"), ("rbac.authorization.k8s.io", "v1", "clusterroles"),
@@ -101,6 +103,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
         ClusterRoleAggregationController(*common(aggregation)).run,
         GarbageController(collector, metadata, collector_events).run,
         NamespaceController(emptier, informers, metadata, emptier_events).run,
+        DisruptionController(*common("disruption-controller", "controllermanager")).run,
         ResourceQuotaController(accountant, informers, metadata, accountant_events).run,
     ]
     binder = client.acting_as(SCHEDULER, "kube-scheduler")
