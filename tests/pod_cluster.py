@@ -16,7 +16,7 @@ FOREVER = "trap exit TERM; sleep 999 & wait"
 
 
 def container(name, shell=FOREVER, **fields):
-    return {"name": name, "image": IMAGE, "command": ["sh", "-c", shell], **fields}
+    return {"name": name, "image": IMAGE, "command": ["sh", "-c", f"exec 2>&1; {shell}"], **fields}
 
 
 def pod(name, shell=FOREVER, *, main=None, labels=None, annotations=None, namespace="default", **spec):

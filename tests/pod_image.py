@@ -1,4 +1,4 @@
-"""The image that journeys' pods run: busybox, curl, Python and `journeys/features/image/tool.py`, built from Debian's files."""
+"""The image of the features' pods: busybox, curl, Python and `journeys/features/image/tool.py`, of Debian's files."""
 
 import shutil
 import subprocess

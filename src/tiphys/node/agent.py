@@ -95,6 +95,7 @@ class NodeAgent:
         self._workers: dict[str, PodWorker] = {}
         # What the node's HTTPS server asks.
         self.here = Here(lambda: self.workers, self.parts)
+        self._pressure = eviction.Watcher(self, self._registration.report)
         # Pods whose work is done while their object may still be seen for a moment.
         self._done: set[str] = set()
         self._remains: dict[str, Remains] = {}
@@ -117,7 +118,7 @@ class NodeAgent:
             self._tell_of_the_start()
             self._pods.on_event(self._on_pod)
             group.create_task(self._registration.run(self._images), name="registration")
-            group.create_task(eviction.Watcher(self, self._registration.report).run(), name="pressure")
+            group.create_task(self._pressure.run(), name="pressure")
             self.ready.set()
             await self._clear_orphans()
 
@@ -160,6 +161,7 @@ class NodeAgent:
         state.admitted = bool(known) or is_deleting(pod)
         worker = self._workers[uid_of(pod)] = PodWorker(state, self.parts)
         self._group.create_task(self._work(worker), name=f"pod {spec.described(pod)}")
+        self._pressure.began(pod)
 
     async def _work(self, worker: PodWorker) -> None:
         state = worker.state

@@ -87,9 +87,14 @@ class Watcher:
         self._node = node
         self._report = report
         self._memory_until = 0.0
+        self._woken = asyncio.Event()
+
+    def began(self, pod: Pod) -> None:
+        """A pod is new here: one whose directories have limits must not wait for the next rare look."""
+        if limits_of(pod):
+            self._woken.set()
 
     async def run(self) -> None:
-        stalled = asyncio.Event()
         trigger = open_trigger()
         loop = asyncio.get_running_loop()
         poll = select.epoll() if trigger is not None else None
@@ -98,28 +103,29 @@ class Watcher:
                 # A PSI trigger reports through POLLPRI, which an event loop does not watch; its epoll's own
                 # descriptor is readable whenever that happens.
                 poll.register(trigger, select.EPOLLPRI | select.EPOLLET)
-                loop.add_reader(poll.fileno(), _drain, poll, stalled)
+                loop.add_reader(poll.fileno(), _drain, poll, self._woken)
             while True:
                 pressure = self._look()
                 self._report(pressure)
                 if pressure.memory:
                     await self._relieve()
                 limited = await self._keep_limits()
-                stalled.clear()
                 calm = LIMIT_LOOK_SECONDS if limited else DISK_LOOK_SECONDS
-                await self._sleep(stalled, PRESSURE_LOOK_SECONDS if pressure != Pressure() else calm)
+                await self._sleep(PRESSURE_LOOK_SECONDS if pressure != Pressure() else calm)
         finally:
             if trigger is not None and poll is not None:
                 loop.remove_reader(poll.fileno())
                 poll.close()
                 os.close(trigger)
 
-    async def _sleep(self, stalled: asyncio.Event, seconds: float) -> None:
+    async def _sleep(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await stalled.wait()
+                await self._woken.wait()
         except TimeoutError:
             return
+        finally:
+            self._woken.clear()
 
     def _look(self) -> Pressure:
         now = self._node.parts.now()
@@ -134,9 +140,11 @@ class Watcher:
         for worker in self._node.workers:
             state = worker.state
             limits = limits_of(state.pod)
-            if not limits or state.ending is not None or not state.volumes.done:
+            if not limits or state.ending is not None:
                 continue
             limited = True
+            if not state.volumes.done:
+                continue
             text = await asyncio.to_thread(outgrown, limits, dict(state.mounts))
             if text:
                 self._evict(worker, text)
@@ -174,9 +182,9 @@ class Watcher:
         return Candidate(state.pod, used, pods.requests_of(state.pod).get("memory", 0))
 
 
-def _drain(poll: select.epoll, stalled: asyncio.Event) -> None:
+def _drain(poll: select.epoll, woken: asyncio.Event) -> None:
     poll.poll(0)
-    stalled.set()
+    woken.set()
 
 
 def is_critical(pod: Pod) -> bool:

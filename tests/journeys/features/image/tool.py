@@ -61,7 +61,7 @@ def literal(name, value):
 
 
 class Health(socketserver.StreamRequestHandler):
-    """Just enough HTTP/2 to answer grpc.health.v1.Health/Check with SERVING, or NOT_SERVING while /tmp/sick is there."""
+    """Just enough HTTP/2 to answer grpc.health.v1.Health/Check : SERVING, unless there is /tmp/sick."""
 
     def handle(self):
         self.rfile.read(24)
