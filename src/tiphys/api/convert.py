@@ -36,6 +36,11 @@ def convert(obj: Mapping[str, Any], resource: Resource) -> Object:
     return {"kind": resource.kind, "apiVersion": wanted, **_without_type(change(dict(obj)))}
 
 
+def is_known(kind: str, held: str, wanted: str) -> bool:
+    """Whether objects of the kind differ between the two versions, and can be converted."""
+    return (kind, held, wanted) in _CONVERSIONS
+
+
 def _without_type(obj: Object) -> Object:
     return {name: value for name, value in obj.items() if name not in ("kind", "apiVersion")}
 

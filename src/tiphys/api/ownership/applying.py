@@ -19,6 +19,7 @@ from tiphys.api.ownership.merging import merge, remove
 from tiphys.api.ownership.recording import Writer, owned, untracked
 from tiphys.api.ownership.sets import Fields
 from tiphys.api.ownership.types import BadItem, zero_of
+from tiphys.api.ownership.versions import differences, lost_with
 from tiphys.api.schema.types import Message
 
 Object = dict[str, Any]
@@ -58,18 +59,26 @@ def apply(
     try:
         result = merge(base, config, message)
         if before is not None:
-            result = _pruned(result, before, [said, *(each.fields for each in others)], message)
+            result = _pruned(result, before, [said, *(each.fields for each in others)], message, writer)
         changed, removed = compare(base, result, message)
     except BadItem as error:
         raise ApplyError(str(error)) from None
     changed = owned(changed, writer)
-    conflicts = [(each, sets.intersection(each.fields, changed)) for each in others]
+    elsewhere = {
+        version: (owned(theirs, writer), gone)
+        for version, (theirs, gone) in differences(live, result, others, writer.api_version).items()
+    }
+    here = (changed, removed)
+    conflicts = [(each, sets.intersection(each.fields, elsewhere.get(each.api_version, here)[0])) for each in others]
     if not force and any(fields for _, fields in conflicts):
         raise ApplyConflict([(each.described, path) for each, fields in conflicts for path in sets.members(fields)])
     if not changed and not removed and result == base:
         # Only a change of the object has a time; who takes over what is there already has that of before, or none.
         mine = replace(mine, time=before.time if before is not None else "")
-    left = [replace(each, fields=_lost(each, fields, removed)) for each, fields in conflicts]
+    left = [
+        replace(each, fields=_lost(each, fields, elsewhere.get(each.api_version, here)[1]))
+        for each, fields in conflicts
+    ]
     entries = write([*left, mine])
     result["metadata"] = {**result["metadata"], **({"managedFields": entries} if entries else {})}
     return result
@@ -93,12 +102,13 @@ def _said(config: Object, message: Message) -> Fields:
         raise ApplyError(str(error)) from None
 
 
-def _pruned(merged: Object, before: Manager, named: Sequence[Fields], message: Message) -> Object:
+def _pruned(merged: Object, before: Manager, named: Sequence[Fields], message: Message, writer: Writer) -> Object:
     """Without what the manager named last time and nobody names now."""
     kept: Fields = {}
     for fields in named:
         kept = sets.union(kept, sets.with_containers(fields))
-    gone = sets.difference(sets.with_containers(before.fields), kept)
+    lost = lost_with(before.fields, before.api_version, merged, writer.api_version, message)
+    gone = sets.difference(sets.with_containers(before.fields if lost is None else lost), kept)
     return remove(merged, gone, message) if gone else merged
 
 

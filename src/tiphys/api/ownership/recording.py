@@ -16,6 +16,7 @@ from tiphys.api.ownership.comparing import compare
 from tiphys.api.ownership.managers import UPDATE, Manager, capped, read, write
 from tiphys.api.ownership.sets import Fields
 from tiphys.api.ownership.types import zero_of
+from tiphys.api.ownership.versions import Differences, differences
 from tiphys.api.schema.types import Message
 
 Object = dict[str, Any]
@@ -53,7 +54,8 @@ def record_update(old: Mapping[str, Any] | None, new: Object, message: Message, 
         return
     before = old if old is not None else zero_of(message)
     changed, removed = compare(untracked(before), new, message)
-    managers = updated(managers, owned(changed, writer), removed, writer)
+    elsewhere = differences(old, new, managers, writer.api_version)
+    managers = updated(managers, owned(changed, writer), removed, writer, elsewhere)
     if managers:
         new["metadata"]["managedFields"] = write(managers)
 
@@ -90,12 +92,15 @@ def owned(changed: Fields, writer: Writer) -> Fields:
     return sets.without(result, writer.ignored) if writer.ignored else result
 
 
-def updated(managers: list[Manager], taken: Fields, removed: Fields, writer: Writer) -> list[Manager]:
-    """The managers after `writer` took some fields and others went away."""
+def updated(
+    managers: list[Manager], taken: Fields, removed: Fields, writer: Writer, elsewhere: Differences
+) -> list[Manager]:
+    """The managers after `writer` took some fields and others went away; `elsewhere` are those in other versions."""
     left = []
     for manager in managers:
-        fields = sets.difference(manager.fields, taken) if taken else manager.fields
-        fields = sets.difference(fields, removed) if removed else fields
+        theirs, gone = elsewhere.get(manager.api_version, (taken, removed))
+        fields = sets.difference(manager.fields, theirs) if theirs else manager.fields
+        fields = sets.difference(fields, gone) if gone else fields
         left.append(manager if fields is manager.fields else replace(manager, fields=fields))
     if not taken:
         return [manager for manager in left if manager.fields]
