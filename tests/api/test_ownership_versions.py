@@ -66,4 +66,4 @@ def test_who_applies_in_another_version_than_before_loses_what_it_names_no_more(
     live = applied(None, V2, "me", scaleTargetRef=TARGET, minReplicas=2, maxReplicas=3, metrics=cpu(50))
     left = applied(live, V1, "me", scaleTargetRef=TARGET, maxReplicas=3)
     assert left["spec"] == {"scaleTargetRef": TARGET, "maxReplicas": 3}
-    assert list(owners(left)["me"]) == ["f:maxReplicas", "f:scaleTargetRef"]
+    assert sorted(owners(left)["me"]) == ["f:maxReplicas", "f:scaleTargetRef"]
