@@ -18,8 +18,7 @@ def sized(replicas, ready, *, name, image, desired=None, revision="1", made="202
         templates.REVISION: revision,
     }
     status = {"replicas": replicas, "readyReplicas": ready, "availableReplicas": ready}
-    made_set = replicaset(replicas, status, name=name, image=image, annotations=annotations, created=made)
-    return made_set
+    return replicaset(replicas, status, name=name, image=image, annotations=annotations, created=made)
 
 
 def sizes(commands):

@@ -59,7 +59,20 @@ def test_a_deleted_node_object_comes_back(tmp_path):
         node = await box.client.get(NODES, "n1")
         assert node["status"]["conditions"][-1]["status"] == "True"
 
-    on_a_node(tmp_path, scenario, heartbeat_seconds=5.0)
+    on_a_node(tmp_path, scenario)
+
+
+def test_a_node_that_was_taken_for_dead_says_at_once_that_it_lives(tmp_path):
+    async def scenario(box):
+        silent = {"type": "Ready", "status": "Unknown", "lastTransitionTime": "2027-01-15T07:00:00Z"}
+        await asyncio.sleep(5)
+        await box.client.patch(NODES, ("", "n1"), {"status": {"conditions": [silent]}}, subresource="status")
+        await asyncio.sleep(1)
+        node = await box.client.get(NODES, "n1")
+        ready = next(c for c in node["status"]["conditions"] if c["type"] == "Ready")
+        assert (ready["status"], ready["lastTransitionTime"]) == ("True", "2027-01-15T08:00:05Z")
+
+    on_a_node(tmp_path, scenario)
 
 
 def test_a_condition_keeps_its_transition_time_until_it_flips():

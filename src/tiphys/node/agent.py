@@ -116,6 +116,7 @@ class NodeAgent:
             group.create_task(self._pods.run(), name="pods of the node")
             await asyncio.gather(self._registration.register(await self._images()), self._pods.synced())
             self._tell_of_the_start()
+            self._nodes.on_event(self._registration.observe)
             self._pods.on_event(self._on_pod)
             group.create_task(self._registration.run(self._images), name="registration")
             group.create_task(self._pressure.run(), name="pressure")

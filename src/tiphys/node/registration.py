@@ -16,7 +16,7 @@ from typing import Any
 from tiphys.aio.clock import Clock
 from tiphys.api import resources
 from tiphys.api.errors import StatusError
-from tiphys.api.objects import micro_timestamp, timestamp
+from tiphys.api.objects import condition_of, micro_timestamp, timestamp
 from tiphys.client.client import STRATEGIC_PATCH, Client
 from tiphys.node.machine import Machine
 from tiphys.node.settings import NodeSettings
@@ -175,6 +175,13 @@ class Registration:
     def refresh(self) -> None:
         """Write the status again: the images are others now."""
         self._changed.set()
+
+    def observe(self, old: Object | None, new: Object | None) -> None:
+        """Our object has changed: one that is gone, or that somebody took for dead, is written again at once."""
+        ready = condition_of(new, "Ready") if new is not None else None
+        if ready is None or ready["status"] == "Unknown":
+            self.node = new if new is not None else self.node
+            self._changed.set()
 
     async def run(self, images: Callable[[], Any]) -> None:
         """Renew until cancelled."""

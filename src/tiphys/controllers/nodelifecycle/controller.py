@@ -7,6 +7,7 @@ from typing import Any
 
 from tiphys.aio import clock
 from tiphys.api import resources
+from tiphys.api.objects import condition_of
 from tiphys.client.client import Client
 from tiphys.client.events import Recorder
 from tiphys.client.informer import Informers
@@ -36,11 +37,18 @@ class NodeLifecycleController:
         self._leases = informers.of(LEASES)
         # node → (the renewal that was seen last, when we saw it)
         self._seen: dict[str, tuple[str, float]] = {}
-        sources = {self._nodes: own_key, self._leases: self._sign_of_life}
+        sources = {self._nodes: self._keys_of_node, self._leases: self._sign_of_life}
         self._loop = Loop("node-controller", self._reconcile, sources, reads=[self._pods])
 
     async def run(self) -> None:
         await self._loop.run()
+
+    def _keys_of_node(self, old: Object | None, new: Object | None) -> Iterable[Key]:
+        """A node that tells how it is lives, also before its lease is renewed: else it were silenced again at once."""
+        if old is not None and new is not None and _heartbeat(new) not in (None, _heartbeat(old)):
+            name = new["metadata"]["name"]
+            self._seen[name] = (self._seen.get(name, ("", 0.0))[0], self._now())
+        yield from own_key(old, new)
 
     def _sign_of_life(self, old: Object | None, new: Object | None) -> Iterable[Key]:
         lease = new if new is not None else old
@@ -70,3 +78,11 @@ class NodeLifecycleController:
         now = self._now()
         seen = self._seen.setdefault(name, ("", now))[1]
         return await perform(self._client, self._recorder, plan(node, list(self._pods.by(BY_NODE, name)), seen, now))
+
+
+def _heartbeat(node: Object) -> tuple[str, str] | None:
+    """What the node's agent said last, and when; None if the last word was not its own."""
+    ready = condition_of(node, "Ready")
+    if ready is None or ready["status"] == "Unknown":
+        return None
+    return ready["status"], str(ready.get("lastHeartbeatTime", ""))
