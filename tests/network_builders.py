@@ -8,12 +8,14 @@ from pathlib import Path
 
 from tiphys.network import namespaces
 
+# A machine that takes down many namespaces at once lets a new link wait for seconds.
+PATIENCE_SECONDS = 10
 
 def socket_in(lease, kind=socket.SOCK_STREAM) -> socket.socket:
     """A socket that belongs to the lease's namespace."""
     with namespaces.entered(Path(lease.path)):
         made = socket.socket(socket.AF_INET, kind)
-    made.settimeout(3)
+    made.settimeout(PATIENCE_SECONDS)
     return made
 
 
@@ -45,7 +47,7 @@ def serving(made: socket.socket, port: int):
 def ask(made: socket.socket, address: str, port: int) -> str:
     """Whom the server at the other end sees."""
     with made:
-        made.settimeout(3)
+        made.settimeout(PATIENCE_SECONDS)
         made.connect((address, port))
         return made.recv(100).decode()
 
