@@ -84,3 +84,13 @@ def test_an_event_has_other_words_in_its_own_group():
 def test_every_other_kind_only_says_another_version():
     pods = resources.get("", "v1", "pods")
     assert convert({"kind": "Pod", "apiVersion": "v1", "metadata": {}}, pods)["apiVersion"] == "v1"
+
+
+def test_annotations_are_written_in_the_order_of_the_old_structs():
+    policy = {"periodSeconds": 60, "type": "Percent", "value": 10}
+    sent = autoscaler(behavior={"scaleDown": {"policies": [policy], "selectPolicy": "Max"}})
+    annotations = convert(sent, HPA_V1)["metadata"]["annotations"]
+    assert annotations["autoscaling.alpha.kubernetes.io/behavior"] == (
+        '{"ScaleUp":null,"ScaleDown":{"StabilizationWindowSeconds":null,"SelectPolicy":"Max",'
+        '"Policies":[{"Type":"Percent","Value":10,"PeriodSeconds":60}],"Tolerance":null}}'
+    )

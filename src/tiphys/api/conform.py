@@ -49,6 +49,9 @@ _GO_TYPES = {
 }
 _LIMITS = {Kind.INT32: 1 << 31, Kind.INT64: 1 << 63}
 
+# Lists that get a default when they are not said, but are refused when they are empty (an autoscaler's policies).
+_REFUSED_EMPTY = frozenset(("policies",))
+
 
 class ConformError(ValueError):
     """The document does not fit its type; the text is Go's (`json: cannot unmarshal string into Go struct field …`)."""
@@ -192,7 +195,7 @@ def _list_step(one: Field) -> Step:
     message = one.message
     go_type = one.go_type or "[]" + (message.go_type if message else _GO_TYPES.get(one.kind, "interface {}"))
     item_step = _value_step(one, go_type.removeprefix("[]"))
-    empty: Any = None if one.presence == "z" else []
+    empty: Any = None if one.presence == "z" and one.name not in _REFUSED_EMPTY else []
     if one.name == "managedFields":
         # An empty list asks to forget all owners, and so does a list with an empty entry: only the latter survives Go.
         empty = [{}]

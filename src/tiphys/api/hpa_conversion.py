@@ -23,6 +23,8 @@ _ORDER = (
     "target", "name", "metricName", "metricSelector", "targetAverageUtilization", "currentAverageUtilization",
     "targetValue", "currentValue", "targetAverageValue", "currentAverageValue", "selector", "averageValue", "container",
 )  # fmt: skip
+_CONDITION = ("type", "status", "lastTransitionTime", "reason", "message")
+_REFERENCE = ("kind", "name", "apiVersion")
 _OURS = (METRICS, CURRENT_METRICS, CONDITIONS, BEHAVIOR)
 
 
@@ -41,7 +43,7 @@ def to_v1(obj: Object) -> Object:
     if others:
         annotations[METRICS] = _encoded(others)
     if "behavior" in spec:
-        annotations[BEHAVIOR] = _encoded(_capitalized(spec.pop("behavior")))
+        annotations[BEHAVIOR] = _encoded(_behavior(spec.pop("behavior")))
     currents = []
     for metric in status.pop("currentMetrics", None) or ():
         # The annotation has all of them, since the field cannot hold the raw value.
@@ -52,7 +54,7 @@ def to_v1(obj: Object) -> Object:
     if currents:
         annotations[CURRENT_METRICS] = _encoded(currents)
     if status.get("conditions"):
-        annotations[CONDITIONS] = _encoded(status["conditions"])
+        annotations[CONDITIONS] = _encoded([_in_order(each, _CONDITION) for each in status["conditions"]])
     status.pop("conditions", None)
     status.setdefault("currentReplicas", 0)
     _annotate(made, annotations)
@@ -129,7 +131,7 @@ def _metric_to_v1(metric: Object) -> Object:
             source["metricSelector" if kind == "External" else "selector"] = named["selector"]
     described = source.pop("describedObject", None)
     if described is not None:
-        source["target"] = described
+        source["target"] = _in_order(described, _REFERENCE)
     return {"type": kind, field: {name: source[name] for name in _ORDER if name in source}}
 
 
@@ -169,16 +171,35 @@ def _metric_from_v1(metric: Object) -> Object:
     return {"type": kind, field: {**source, side: value}}
 
 
-def _capitalized(value: Any) -> Any:
-    """Scaling rules are written with Go's field names."""
-    if isinstance(value, dict):
-        return {key[:1].upper() + key[1:]: _capitalized(item) for key, item in value.items()}
-    return [_capitalized(item) for item in value] if isinstance(value, list) else value
+def _behavior(behavior: Object) -> Object:
+    """Scaling rules are written with Go's field names, in their order, and null for what is not said."""
+    return {
+        "ScaleUp": _rules(behavior.get("scaleUp")),
+        "ScaleDown": _rules(behavior.get("scaleDown")),
+    }
+
+
+def _rules(rules: Object | None) -> Object | None:
+    if rules is None:
+        return None
+    policies = [_in_order(policy, ("type", "value", "periodSeconds")) for policy in rules.get("policies") or ()]
+    made = {name: rules.get(name) for name in ("stabilizationWindowSeconds", "selectPolicy")}
+    made |= {"policies": [_capitalized(policy) for policy in policies], "tolerance": rules.get("tolerance")}
+    return _capitalized(made)
+
+
+def _capitalized(value: Object) -> Object:
+    return {key[:1].upper() + key[1:]: item for key, item in value.items()}
+
+
+def _in_order(value: Object, names: tuple[str, ...]) -> Object:
+    return {name: value[name] for name in names if name in value}
 
 
 def _uncapitalized(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key[:1].lower() + key[1:]: _uncapitalized(item) for key, item in value.items()}
+        said = {key: item for key, item in value.items() if item is not None}
+        return {key[:1].lower() + key[1:]: _uncapitalized(item) for key, item in said.items()}
     return [_uncapitalized(item) for item in value] if isinstance(value, list) else value
 
 
