@@ -126,6 +126,11 @@ class PodsCluster(LiveCluster):
     def shell(self, name, script, **more):
         return self.run(name, "sh", "-c", script, **more)
 
+    def said(self, process):
+        """All that a command in the background (`begin`) has said by its end."""
+        self.begun.remove(process)
+        return process.communicate(timeout=20)[0]
+
     def event(self, name, reason, text=""):
         """The message of an event of that object, once there is one with that reason and text."""
 

@@ -4,6 +4,7 @@ tool.py http PORT | udp PORT | grpc PORT | ask-udp HOST PORT | connect HOST PORT
 """
 
 import os
+import signal
 import socket
 import socketserver
 import struct
@@ -149,4 +150,6 @@ def dns(name, kind):
 
 
 if __name__ == "__main__":
+    # The first process of a container is stopped only by signals that it handles.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     globals()[sys.argv[1].replace("-", "_")](*sys.argv[2:])
