@@ -59,6 +59,16 @@ async def test_an_eviction_waits_for_the_budgets_controller(ask):
     assert refused.status == 429 and refused.headers["retry-after"] == "10"
 
 
+async def test_an_evicted_pod_tells_why_it_goes(ask):
+    await budgeted(ask, disruptionsAllowed=1)
+    version = (await ask("GET", f"{PODS}/a")).body["metadata"]["resourceVersion"]
+    options = {"preconditions": {"resourceVersion": version}}
+    await ask("POST", f"{PODS}/a/eviction", {"metadata": {"name": "a"}, "deleteOptions": options})
+    gone = (await ask("GET", f"{PODS}/a")).body
+    reasons = {each["type"]: each.get("reason") for each in gone["status"]["conditions"]}
+    assert reasons["DisruptionTarget"] == "EvictionByEvictionAPI" and gone["metadata"]["deletionTimestamp"]
+
+
 async def test_an_eviction_uses_up_the_budget(ask):
     await budgeted(ask, disruptionsAllowed=1, currentHealthy=2, desiredHealthy=1, expectedPods=2)
     assert (await ask("POST", f"{PODS}/a/eviction", {"metadata": {"name": "a"}})).status == 201

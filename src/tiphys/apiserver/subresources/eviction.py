@@ -18,6 +18,7 @@ from tiphys.apiserver import answers
 from tiphys.apiserver.call import Call, Object
 from tiphys.apiserver.negotiation import Format
 from tiphys.apiserver.parts import Parts
+from tiphys.apiserver.records import Record
 from tiphys.apiserver.registry import body, meta
 from tiphys.apiserver.registry.delete import DeleteOptions, delete_record
 from tiphys.apiserver.registry.get import current
@@ -26,10 +27,17 @@ from tiphys.apiserver.registry.rewrite import rewrite
 from tiphys.apiserver.routing import Route
 from tiphys.wire.messages import Response
 
+PODS = resource_of("", "v1", "pods")
 # A budget whose controller has not caught up forgets nobody beyond this.
 DISRUPTED_PODS_MAX = 2000
 RETRY_SECONDS = 10
 _TEXT = "Cannot evict pod as it would violate the pod's disruption budget."
+_TARGET: Object = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "EvictionByEvictionAPI",
+    "message": "Eviction API: evicting",
+}
 _CREATED: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
@@ -46,9 +54,30 @@ async def evict(parts: Parts, call: Call, route: Route, form: Format) -> Respons
     pod = record.object
     if not _is_free(pod):
         await _spend_budget(parts, pod, dry_run=wanted.dry_run)
-    as_delete = dataclasses.replace(call, resource=resource_of("", "v1", "pods"), subresource="")
+    if not wanted.dry_run:
+        record, wanted = await _announced(parts, record, wanted)
+    as_delete = dataclasses.replace(call, resource=PODS, subresource="")
     await delete_record(parts, as_delete, record, wanted)
     return answers.of_status(_CREATED, form)
+
+
+async def _announced(parts: Parts, record: Record, wanted: DeleteOptions) -> tuple[Record, DeleteOptions]:
+    """The pod with the condition that tells why it goes; a precondition on its version moves along."""
+    meta = record.object["metadata"]
+    if wanted.uid not in ("", meta["uid"]) or wanted.revision not in ("", meta["resourceVersion"]):
+        return record, wanted
+    now = timestamp(parts.now())
+
+    def announce(pod: Object) -> None:
+        status = pod.setdefault("status", {})
+        others = [each for each in status.get("conditions") or () if each["type"] != _TARGET["type"]]
+        held = condition_of(pod, _TARGET["type"])
+        since = held["lastTransitionTime"] if held is not None and held["status"] == "True" else now
+        status["conditions"] = [*others, {**_TARGET, "lastProbeTime": None, "lastTransitionTime": since}]
+
+    marked = await rewrite(parts, PODS, meta["namespace"], meta["name"], announce)
+    version = str(marked.revision) if wanted.revision else ""
+    return marked, dataclasses.replace(wanted, revision=version)
 
 
 def _delete_options(raw: Mapping[str, Any], *, dry_run: bool) -> DeleteOptions:
