@@ -13,7 +13,7 @@ from pathlib import Path
 from tiphys.cluster import identities, node
 from tiphys.cluster.settings import Settings
 from tiphys.network.kernel import KernelNetwork
-from tiphys.network.packets import remove_tables
+from tiphys.network.packets import remove_table
 from tiphys.node.volumes import mounts
 from tiphys.pki import kubeconfig
 from tiphys.runtime.crun import CrunRuntime
@@ -45,7 +45,7 @@ async def stop(settings: Settings) -> int:
     finally:
         await runtime.close()
     await KernelNetwork(node.network_settings(settings)).purge()
-    await asyncio.to_thread(remove_tables, "ip", f"{settings.nft_table}-services")
+    await asyncio.to_thread(remove_table, "ip", f"{settings.nft_table}-services")
     for directory in (settings.data_dir / "node", settings.run_dir / "node"):
         mounts.unmount_below(directory)
     return len(running)

@@ -28,7 +28,7 @@ from tiphys.network.addresses import Addresses
 from tiphys.network.door import AddressesExhausted, Lease, NotPermitted, PortForward, PortTaken
 from tiphys.network.leases import LeaseFiles, LeaseRecord
 from tiphys.network.netlink import Netlink
-from tiphys.network.packets import PacketTable, remove_tables
+from tiphys.network.packets import PacketTable, remove_table
 from tiphys.network.settings import NetworkSettings
 
 T = TypeVar("T")
@@ -295,7 +295,7 @@ class KernelNetwork:
         self._files.purge()
         with Netlink() as netlink:
             links.delete_link(netlink, settings.bridge)
-        remove_tables("ip", settings.table)
+        remove_table("ip", settings.table)
         sysctls.restore_host(settings.forwarding_file)
 
 

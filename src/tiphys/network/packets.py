@@ -102,7 +102,7 @@ class PacketTable:
     async def purge(self) -> None:
         """Remove the table, if it is there, and close."""
         await self.close()
-        await asyncio.to_thread(remove_tables, self.family, self.name)
+        await asyncio.to_thread(remove_table, self.family, self.name)
 
     @property
     def _connected(self) -> Engine:
@@ -148,14 +148,12 @@ class PacketTable:
             self.repaired.set()
 
 
-def remove_tables(family: str, name: str) -> None:
-    """Remove the table `name` and those called `name-…`, of whichever process; others are not touched."""
+def remove_table(family: str, name: str) -> None:
+    """Remove the table of exactly that name, of whichever process; `tiphys-x` may be another cluster's."""
     nft = engine()
     try:
         # Lines such as `table ip tiphys`.
-        names = [line.split()[2] for line in nft.run(f"list tables {family}").splitlines()]
-        mine = [held for held in names if held == name or held.startswith(f"{name}-")]
-        if mine:
-            nft.run("\n".join(f"delete table {family} {held}" for held in mine))
+        if any(line.split()[2] == name for line in nft.run(f"list tables {family}").splitlines()):
+            nft.run(f"delete table {family} {name}")
     finally:
         nft.close()
