@@ -1,5 +1,7 @@
 """Bodies in Kubernetes' protobuf become the JSON that Kubernetes would make of them."""
 
+import tracemalloc
+
 import pytest
 
 from tiphys.api import codec, schema
@@ -116,3 +118,13 @@ def test_a_bomb_of_nested_messages_is_refused_quickly():
     spec = field(2, field(7, field(4, field(1, nested))))
     with pytest.raises(ProtobufError, match="nested deeper"):
         decode(envelope("apiextensions.k8s.io/v1", "CustomResourceDefinition", meta("a"), spec))
+
+
+def test_a_body_of_countless_tiny_fields_costs_no_memory():
+    body = envelope("v1", "ConfigMap", b"\x78\x01" * 50_000)
+    tracemalloc.start()
+    try:
+        assert decode(body) == {"kind": "ConfigMap", "apiVersion": "v1"}
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(body)
+    finally:
+        tracemalloc.stop()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import datetime
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -60,6 +61,8 @@ def _type_meta(view: memoryview) -> tuple[str, str]:
 
 
 def _varint(view: memoryview, at: int) -> tuple[int, int]:
+    if at < len(view) and view[at] < 0x80:  # nearly all of them
+        return view[at], at + 1
     result = shift = 0
     while True:
         if at >= len(view) or shift > 63:
@@ -72,11 +75,10 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def _fields(view: memoryview) -> list[tuple[int, int, int | memoryview]]:
-    """(number, wire type, value) of each field, in order."""
-    found: list[tuple[int, int, int | memoryview]] = []
-    at = 0
-    while at < len(view):
+def _fields(view: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
+    """(number, wire type, value) of each field, in order; one at a time, since a body may be a million of two bytes."""
+    at, end = 0, len(view)
+    while at < end:
         key, at = _varint(view, at)
         number, wire = key >> 3, key & 7
         value: int | memoryview
@@ -89,13 +91,12 @@ def _fields(view: memoryview) -> list[tuple[int, int, int | memoryview]]:
                 length = 8 if wire == _FIXED64 else 4
             else:
                 raise ProtobufError(f"proto: illegal wireType {wire}")
-            if at + length > len(view):
+            if at + length > end:
                 raise ProtobufError("unexpected EOF")
             value, at = view[at : at + length], at + length
         if number == 0:
             raise ProtobufError("proto: illegal tag 0")
-        found.append((number, wire, value))
-    return found
+        yield number, wire, value
 
 
 # messages
@@ -201,7 +202,7 @@ def _special(view: memoryview, kind: Kind, depth: int) -> Any:
 
 def _union(view: memoryview, kind: Kind, depth: int) -> Any:
     """A JSON schema, or the other thing that may stand in its place."""
-    found = _fields(view)
+    found = [*_fields(view)]
     if kind is Kind.SCHEMA_OR_BOOL:
         allows = next((bool(value) for number, _, value in found if number == 1), False)
         schemas = [value for number, _, value in found if number == 2]
