@@ -28,11 +28,9 @@ def _locks(item: pytest.Item | None) -> bool:
     return "host_lock" in getattr(item, "fixturenames", ())
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if _locks(item) and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group("host"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if _locks(item):
+        item.add_marker(pytest.mark.xdist_group("host"))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -6,6 +6,7 @@ import pytest
 
 from tiphys.cluster import images, node
 from tiphys.cluster.settings import Settings
+from tiphys.runtime.containers import RECORD
 from tiphys.runtime.door import Image, ImageInUse, ImageMissing
 from tiphys.runtime.storage import Stored
 
@@ -58,11 +59,10 @@ async def test_an_image_that_is_not_here_is_named(store):
         await store.remove("web:2")
 
 
-@pytest.mark.parametrize("record", ["record.json", "spec.json"])
-async def test_an_image_in_use_names_the_container(store, settings, record):
+async def test_an_image_in_use_names_the_container(store, settings):
     container = node.runtime_settings(settings).containers_dir / "c1"
     container.mkdir(parents=True)
-    (container / record).write_text(json.dumps({"image_id": APP.id}))
+    (container / RECORD).write_text(json.dumps({"image_id": APP.id}))
     with pytest.raises(ImageInUse, match="used by container c1"):
         await store.remove("app:1")
     assert store.removed == []

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from tiphys.cluster import node
 from tiphys.cluster.settings import Settings
 from tiphys.runtime import records
+from tiphys.runtime.containers import RECORD
 from tiphys.runtime.door import Image, ImageInUse, ImageMissing
 from tiphys.runtime.images import Images
 from tiphys.runtime.settings import RuntimeSettings
@@ -40,7 +41,7 @@ class ImageStore:
         if found is None:
             raise ImageMissing(f"there is no image {reference} on this machine")
         for directory in self._settings.containers_dir.glob("*"):
-            raw = records.read(directory / "record.json") or records.read(directory / "spec.json") or {}
+            raw = records.read(directory / RECORD) or {}
             if raw.get("image_id") == found.image.id:
                 raise ImageInUse(f"image {reference} is used by container {directory.name}")
         await self._images.remove(found.image)
