@@ -4,7 +4,6 @@ Label, field and node selectors: read once, matched often. Grammar and error tex
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from tiphys.api.remembered import remember_short
 from tiphys.api.validation import names
 
 Labels = Mapping[str, str]
@@ -71,7 +71,7 @@ class Selector:
 # label selectors as text
 
 
-@functools.lru_cache(maxsize=2048)
+@remember_short(2048)
 def parse_labels(text: str) -> Selector:
     """`app=web,tier in (a,b),!old`. SelectorError with Kubernetes' text."""
     return Selector(tuple(_Parser(text).requirements()))
@@ -221,7 +221,7 @@ def from_label_selector(selector: Mapping[str, Any] | None) -> Selector:
     return _compiled(orjson.dumps(selector, option=orjson.OPT_SORT_KEYS))
 
 
-@functools.lru_cache(maxsize=4096)
+@remember_short(4096)
 def _compiled(encoded: bytes) -> Selector:
     selector = orjson.loads(encoded)
     found = [Requirement(key, IN, frozenset((value,))) for key, value in (selector.get("matchLabels") or {}).items()]

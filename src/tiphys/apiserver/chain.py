@@ -8,6 +8,7 @@ gets a Status and never a traceback.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ BODY_BYTES_MAX = 3 * 1024 * 1024
 # Watches and streams are not counted here.
 READS_IN_FLIGHT_MAX, WRITES_IN_FLIGHT_MAX = 400, 200
 WAITING_MAX = 4000
+# Characters of all warnings together before each is clipped, and of a clipped one; Kubernetes' own.
+WARNINGS_LENGTH_MAX, WARNING_LENGTH_MAX = 4096, 256
 _READS = frozenset(("get", "list"))
 _LONG = frozenset(("watch", "proxy"))
 _STREAMED = frozenset(("log", "exec", "attach", "portforward", "proxy"))
@@ -69,8 +72,7 @@ class Chain:
         except errors.StatusError as error:
             response = answers.of_status(error.status, negotiation.of_error(request.headers.get("accept", "")))
         except Exception as error:
-            log.exception("%s %s failed", request.method, call.path)
-            response = answers.of_status(errors.internal(f"{type(error).__name__}: {error}").status)
+            response = answers.of_status(_unexpected(call, error).status)
         if call.warnings:
             response.headers = (*response.headers, *_warning_headers(call.warnings))
         self._account(call, response.status, time.perf_counter() - started)
@@ -135,9 +137,27 @@ class Chain:
         return pair
 
 
+def _unexpected(call: Call, error: Exception) -> errors.StatusError:
+    """
+    A fault of ours, or a body that became too deep on its way.
+
+    Bodies have a limit of depth, but patches can go on where the stored object ends, and every step over the result
+    would have to say the same: whoever sends what no step can follow gets a 400.
+    """
+    deep = isinstance(error, RecursionError) or (isinstance(error, TypeError) and "Recursion" in str(error))
+    if deep and call.request.body:
+        return errors.bad_request("exceeded max depth")
+    log.error("%s %s failed", call.request.method, call.path, exc_info=error)
+    return errors.internal(f"{type(error).__name__}: {error}")
+
+
 def _warning_headers(warnings: Sequence[str]) -> list[tuple[str, str]]:
-    """Each once, in order, as RFC 7234 wants them."""
-    unique = dict.fromkeys(warnings)
+    """Each once, in order, as RFC 7234 wants them; many are cut as Kubernetes cuts them."""
+    unique = list(dict.fromkeys(warnings))
+    if sum(map(len, unique)) > WARNINGS_LENGTH_MAX:
+        clipped = [text[:WARNING_LENGTH_MAX] for text in unique]
+        ends = itertools.accumulate(map(len, clipped))
+        unique = [text for text, end in zip(clipped, ends, strict=True) if end <= WARNINGS_LENGTH_MAX]
     return [("warning", f'299 - "{_quoted(text)}"') for text in unique]
 
 

@@ -7,10 +7,10 @@ transformations. Headers repeat, so the outcome for a header is kept.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 from tiphys.api import errors
+from tiphys.api.remembered import remember_short
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 _SERVED = f"{JSON}, {YAML}, {PROTOBUF}"
@@ -44,7 +44,7 @@ class _Clause:
 PLAIN = Format()
 
 
-@functools.lru_cache(maxsize=512)
+@remember_short(512)
 def _parse(accept: str) -> tuple[_Clause, ...]:
     clauses = []
     for part in accept.split(","):
@@ -59,7 +59,7 @@ def _parse(accept: str) -> tuple[_Clause, ...]:
     return tuple(sorted(clauses, key=lambda clause: -clause.quality))
 
 
-@functools.lru_cache(maxsize=512)
+@remember_short(512)
 def negotiate(accept: str) -> Format | None:
     """The format for an object, None if there is none (`refusal` says why)."""
     if not accept:

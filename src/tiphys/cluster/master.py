@@ -176,5 +176,6 @@ async def _not_ready(request: Request) -> Response:
 
 def _refused(status: int, message: str) -> Response:
     """What never reached the API server (malformed, too large, too slow) is answered with a Status too."""
-    reason = {400: "BadRequest", 413: "RequestEntityTooLarge", 408: "Timeout"}.get(status, "InternalError")
+    known = {413: "RequestEntityTooLarge", 408: "Timeout", 405: "MethodNotAllowed"}
+    reason = known.get(status, "BadRequest" if status < 500 else "InternalError")
     return answers.of_status(errors.failure(status, reason, message).status)

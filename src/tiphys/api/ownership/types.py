@@ -119,8 +119,10 @@ def _doubled(named: list[tuple[str, Any]], *, unique: bool) -> dict[str, Any]:
             found[name] = item
         elif unique:
             raise BadItem(f"duplicate entries for key {_shown(name)}")
+        elif isinstance(held := found[name], Doubled):
+            held.append(item)  # made here: nobody else has it yet
         else:
-            found[name] = Doubled([*(held if isinstance(held := found[name], Doubled) else [held]), item])
+            found[name] = Doubled([held, item])
     return found
 
 

@@ -12,6 +12,8 @@ import ipaddress
 import re
 from collections.abc import Callable, Sequence
 
+from tiphys.api.remembered import remember_short
+
 LABEL_LENGTH_MAX, SUBDOMAIN_LENGTH_MAX = 63, 253
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -64,7 +66,10 @@ Problems = Sequence[str]
 
 def _remembered(check: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
     """The same check with a memory of its latest answers; callers get a list of their own."""
-    remembered = functools.lru_cache(maxsize=4096)(lambda value: tuple(check(value)))
+
+    @remember_short(4096)
+    def remembered(value: str) -> tuple[str, ...]:
+        return tuple(check(value))
 
     @functools.wraps(check)
     def answer(value: str) -> list[str]:

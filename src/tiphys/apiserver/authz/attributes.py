@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from urllib.parse import unquote
 
 from tiphys.api import errors
 from tiphys.api.errors import StatusError
+from tiphys.api.remembered import remember_short
 from tiphys.apiserver.call import Call
 from tiphys.wire.messages import Identity
 
@@ -91,7 +91,7 @@ def _of_path(call: Call) -> Access:
     return Access(call.user, verb, group, version, rest[0], subresource, namespace, name, call.path)
 
 
-@functools.lru_cache(maxsize=4096)
+@remember_short(4096)
 def quoted(text: str) -> str:
     """As Go's %q prints it."""
     return json.dumps(text, ensure_ascii=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tiphys.api.resources import Resource
+from tiphys.api.validation.names import LABEL_LENGTH_MAX
 from tiphys.apiserver.authn.groups import MASTERS, node_of
 from tiphys.apiserver.authz.attributes import Access, forbidden, of_call
 from tiphys.apiserver.authz.node import NodeAuthorizer
@@ -18,6 +19,7 @@ from tiphys.apiserver.call import Call
 
 # Decisions that are kept. When it is full it starts again: the busy ones come back at once.
 KEPT_MAX = 50_000
+USER_LENGTH_MAX = 512
 # Running commands in a pod takes `create`, also when a WebSocket brings it as a GET, which `get` alone would allow.
 _CONNECTING = frozenset(("pods/exec", "pods/attach", "pods/portforward"))
 
@@ -88,9 +90,12 @@ class Authorizer:
 
     def _decide(self, key: _Key, access: Access) -> frozenset[str] | None:
         """The names that RBAC allows. A node agent's own rules look at objects, so they are never kept."""
-        if len(self._kept) >= KEPT_MAX:
-            self._kept.clear()
-        names = self._kept[key] = self._rbac.names(access)
+        names = self._rbac.names(access)
+        # Paths come from clients, refused ones too: what cannot be a namespace's name must not fill the memory.
+        if len(access.namespace) <= LABEL_LENGTH_MAX and len(access.user.name) <= USER_LENGTH_MAX:
+            if len(self._kept) >= KEPT_MAX:
+                self._kept.clear()
+            self._kept[key] = names
         return names
 
 

@@ -6,13 +6,13 @@ A number that is none is a 400; a value that is not allowed is a 422 on `ListOpt
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from tiphys.api import errors, selectors
+from tiphys.api.remembered import remember_short
 from tiphys.api.resources import Resource
 from tiphys.apiserver import fields
 from tiphys.apiserver.call import Object
@@ -157,7 +157,7 @@ def _forbidden(name: str, why: str) -> Problem:
     return Problem("FieldValueForbidden", name, f"Forbidden: {why}")
 
 
-@functools.lru_cache(maxsize=4096)
+@remember_short(4096)
 def selection(resource: Resource, label_text: str, field_text: str) -> Callable[[Record], bool] | None:
     """A predicate on records for both selectors; 400 for one that cannot be read."""
     by_labels = label_predicate(label_text)
