@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiphys.api import resources
 from tiphys.apiserver.cache import Cache
 from tiphys.apiserver.records import Record, collection_prefix, encode, key_of, prefix_of
-from tiphys.apiserver.watchers import QUEUE_MAX, Watcher, plain
+from tiphys.apiserver.watchers import QUEUE_BYTES_MAX, QUEUE_MAX, Watcher, plain
 from tiphys.store.memory import MemoryStore
 
 CONFIGMAPS = resources.get("", "v1", "configmaps")
@@ -130,6 +130,14 @@ async def test_a_slow_watcher_is_cut_and_told_so():
         watcher.push(b"{}\n")
     (event,) = lines(b"".join([chunk async for chunk in watcher.stream()]))
     assert event["type"] == "ERROR" and event["object"]["code"] == 410
+
+
+async def test_a_slow_watcher_of_large_objects_is_cut_before_it_fills_the_memory():
+    watcher = Watcher(VIEW, None, bookmarks=False)
+    for _ in range(QUEUE_BYTES_MAX // 2**20 + 1):
+        watcher.push(b" " * 2**20)
+    (event,) = lines(b"".join([chunk async for chunk in watcher.stream()]))
+    assert event["object"]["code"] == 410
 
 
 async def test_a_closed_watcher_leaves_the_cache(cache):

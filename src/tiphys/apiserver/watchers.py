@@ -19,8 +19,9 @@ import orjson
 from tiphys.api import errors
 from tiphys.apiserver.records import Record
 
-# Frames that may wait for one connection before it is cut.
+# Frames, and bytes of frames, that may wait for one connection before it is cut.
 QUEUE_MAX = 10_000
+QUEUE_BYTES_MAX = 32 * 1024 * 1024
 # Frames joined into one chunk while the initial state is sent.
 INITIAL_CHUNK_MAX = 256
 
@@ -118,6 +119,7 @@ class Watcher:
         self.on_close: Callable[[Watcher], None] | None = None
         self._selects = selects
         self._queue: deque[bytes] = deque()
+        self._size = 0
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
         self._deadline: asyncio.TimerHandle | None = None
@@ -146,7 +148,8 @@ class Watcher:
         """Queue one line; a full queue cuts the watcher."""
         if self._ended:
             return
-        if len(self._queue) >= QUEUE_MAX:
+        self._size += len(frame)
+        if len(self._queue) >= QUEUE_MAX or self._size > QUEUE_BYTES_MAX:
             self._queue.clear()
             self._queue.append(error_frame(errors.expired("too many events wait for this watcher, list again")))
             self._ended = True
@@ -181,6 +184,7 @@ class Watcher:
                 if self._queue:
                     chunk = b"".join(self._queue) if len(self._queue) > 1 else self._queue[0]
                     self._queue.clear()
+                    self._size = 0
                     yield chunk
                 elif self._ended:
                     return
