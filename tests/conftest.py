@@ -1,5 +1,6 @@
 """Fixtures that every room's tests share."""
 
+import contextlib
 import ctypes
 import os
 import subprocess
@@ -47,6 +48,25 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         if nextitem is None or not _locks(nextitem) or nextitem.path != item.path:
             file.clear()
             lock.give()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test leaves processes or mounts behind: none that name the session's directory, and no child of ours."""
+    yield
+    assert _left_of(str(tmp_path_factory.getbasetemp())) == []
+
+
+def _left_of(base: str) -> list[str]:
+    mounts = [f"mount {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if base in line]
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_text().replace("\0", " ").strip()
+            ours = f"\nPPid:\t{os.getpid()}\n" in (process / "status").read_text()
+            if (base in command or ours) and "pytest" not in command.partition(base)[0]:
+                found.append(f"process {process.name} {command or '(it has ended, and nobody has waited for it)'}")
+    return mounts + found
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 """`tiphys serve` as a person runs it: started, asked, stopped, and told why it does not start."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+
+from tiphys.cli.options import run_dir_of
 
 
 def serve(*options, **more):
@@ -17,12 +19,10 @@ def serve(*options, **more):
 
 @pytest.fixture
 def place(tmp_path):
-    """A data directory, with no trace of it left in /run."""
-    yield tmp_path / "data"
-    for path in Path("/run").glob(f"tiphys-{(tmp_path / 'data').as_posix().strip('/').replace('/', '-')}*"):
-        for file in path.iterdir():
-            file.unlink()
-        path.rmdir()
+    """A data directory; whatever happens, no trace of it is left in /run."""
+    directory = tmp_path / "data"
+    yield directory
+    shutil.rmtree(run_dir_of(directory), ignore_errors=True)
 
 
 def steps(*options):
@@ -42,6 +42,7 @@ def test_it_tells_its_steps_serves_and_stops_cleanly(place, tmp_path):
         running.send_signal(signal.SIGTERM)
     _, errors = running.communicate(timeout=20)
     assert (running.returncode, "Traceback" in errors) == (0, False)
+    assert not run_dir_of(place).exists()
 
 
 def test_a_taken_port_is_one_line_that_names_it(tmp_path):

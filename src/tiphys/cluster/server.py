@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tiphys.client.informer import Informers
 from tiphys.cluster import master, process
@@ -32,6 +32,8 @@ async def serve(settings: Settings, progress: Progress) -> None:
                 await _until(stop, _parts(running, progress))
             finally:
                 settings.pid_file.unlink(missing_ok=True)
+                with suppress(OSError):  # a node's things stay until `tiphys down`
+                    settings.run_dir.rmdir()
 
 
 async def _until(stop: asyncio.Event, parts: Awaitable[None]) -> None:
