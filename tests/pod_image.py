@@ -33,7 +33,6 @@ def build(storage_root: Path) -> None:
         *buildah, "config", "--env", "PATH=/usr/bin:/bin", "--env", "FROM_IMAGE=yes", "--cmd", "sleep 999", container
     )
     output(*buildah, "commit", "-q", "--rm", container, IMAGE)
-    subprocess.run(["umount", "-l", storage_root / "overlay"], check=False, stderr=subprocess.DEVNULL)
     shutil.rmtree(root)
 
 

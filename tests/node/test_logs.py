@@ -112,7 +112,8 @@ async def test_an_unfinished_line_is_shown_when_it_is_whole(path):
     assert got == [b"one\n"]
 
 
-async def test_a_log_that_has_grown_is_rotated(tmp_path):
+@pytest.mark.parametrize("grown", ["before", "while"])
+async def test_a_log_that_has_grown_is_rotated_even_if_nothing_follows(tmp_path, grown):
     runtime = FakeRuntime()
     reopened = asyncio.Event()
 
@@ -124,9 +125,10 @@ async def test_a_log_that_has_grown_is_rotated(tmp_path):
     logs = Logs(runtime, settings(tmp_path, log_bytes_max=100))
     task = asyncio.create_task(logs.run())
     await asyncio.sleep(0)
-    (tmp_path / "0.log").touch()
+    (tmp_path / "0.log").write_bytes(b"x" * 200 if grown == "before" else b"")
     logs.keep("run", tmp_path / "0.log")
-    (tmp_path / "0.log").write_bytes(b"x" * 200)
+    if grown == "while":
+        (tmp_path / "0.log").write_bytes(b"x" * 200)
     await asyncio.wait_for(reopened.wait(), 2)
     assert len(list(tmp_path.glob("0.log.*"))) == 1
     task.cancel()

@@ -92,6 +92,10 @@ class Logs:
             kept.watch = self._inotify.watch(
                 kept.path, IN_MODIFY | IN_ONESHOT, lambda _: self._grown.put_nowait(run_id)
             )
+            # What was written since the last look, before this watch, is told by no event.
+            if kept.path.stat().st_size > self._bytes_max:
+                self._inotify.unwatch(kept.watch)
+                self._grown.put_nowait(run_id)
         except OSError as error:
             log.warning("the log %s cannot be watched, it will not be rotated: %s", kept.path, error)
 

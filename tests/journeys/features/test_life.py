@@ -59,7 +59,7 @@ MANIFESTS = [
     probed("ready-by-name", HTTP, ports=[{"name": "web", "containerPort": 8080}], readinessProbe={
         "httpGet": {"path": "/status/204", "port": "web", "httpHeaders": [{"name": "X", "value": "1"}]}, **PATIENT}),
     probed("dies", f"touch /tmp/ok; (sleep 1; rm /tmp/ok) & {FOREVER}", livenessProbe={**file("/tmp/ok"), **STRICT}),
-    probed("sick-http", HTTP, livenessProbe={"httpGet": {"path": "/status/500", "port": 8080}, **STRICT}),
+    probed("sick-http", HTTP, startupProbe={"tcpSocket": {"port": 8080}, **PATIENT}, livenessProbe={"httpGet": {"path": "/status/500", "port": 8080}, **STRICT}),
     probed("slow-start", f"sleep 2; touch /tmp/up; {FOREVER}", startupProbe={**file("/tmp/up"), **PATIENT},
            livenessProbe={**file("/tmp/up"), **STRICT}, readinessProbe={**file("/tmp/up"), **PATIENT}),
     probed("never-starts", FOREVER, startupProbe={**file("/tmp/up"), "periodSeconds": 1, "failureThreshold": 2}),
