@@ -2,7 +2,11 @@
 
 import asyncio
 import os
+import pickle
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -57,19 +61,32 @@ async def test_what_was_only_prepared_can_be_started(real, make, again):
     assert (await within(5, after.wait("a"))).exit_code == 4
 
 
-async def test_a_start_that_was_cut_off_before_the_program_ran_is_done_again(real, make, again, settings):
-    await real.prepare(make("a", "echo once; exit 4"))
-    await real.start("a")
-    await within(5, real.wait("a"))
-    await real.remove("a")
+async def test_a_start_that_crun_has_not_heard_of_is_made_again(real, make, again, settings):
     await real.prepare(make("a", "exit 4"))
     (settings.containers_dir / "a/started").write_text("1.0")
-    (settings.crun_root / "a").mkdir()
-    (settings.crun_root / "a/exec.fifo").touch()
     after = await again()
     assert (await after.status("a")).state == "created"
     await after.start("a")
     assert (await within(5, after.wait("a"))).exit_code == 4
+
+
+async def test_a_start_that_may_have_run_is_never_made_again(real, make, again, settings):
+    await real.prepare(make("a", "exit 4"))
+    (settings.containers_dir / "a/started").write_text("1.0")
+    (settings.crun_root / "a").mkdir()
+    status = await (await again()).status("a")
+    assert (status.state, status.exit_code) == ("exited", 137)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 5, 10, 20, 40])
+async def test_a_start_whose_caller_is_killed_happens_once(real, make, again, settings, tmp_path, milliseconds):
+    await real.prepare(make("a", "echo ran; exec sleep 1000"))
+    await real.close()
+    cut_off_after(milliseconds / 1000, settings)
+    after = await again()
+    assert (await after.start("a")).state == "running"
+    await within(5, asyncio.to_thread(wait_for_line, tmp_path / "a.log"))
+    assert (tmp_path / "a.log").read_text().count("ran") == 1
 
 
 async def test_half_a_container_is_cleared_away(real, make, again, settings):
@@ -91,6 +108,34 @@ async def test_a_killed_monitor_takes_its_container_along(real, make, settings):
 async def test_two_runtimes_cannot_share_a_directory(real, settings):
     with pytest.raises(RuntimeFailure, match="in use by another process"):
         await CrunRuntime(settings).open()
+
+
+# Says when it is about to start the container.
+STARTER = """
+import asyncio, pickle, sys
+from tiphys.runtime.crun import CrunRuntime
+async def main():
+    runtime = CrunRuntime(pickle.loads(bytes.fromhex(sys.argv[1])))
+    await runtime.open()
+    print("now", flush=True)
+    await runtime.start("a")
+    await asyncio.sleep(1000)
+asyncio.run(main())
+"""
+
+
+def cut_off_after(seconds, settings):
+    """Another process starts the container and is killed."""
+    words = [sys.executable, "-c", STARTER, pickle.dumps(settings).hex()]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as caller:
+        caller.stdout.readline()
+        time.sleep(seconds)
+        caller.kill()
+
+
+def wait_for_line(path):
+    while "ran" not in path.read_text():
+        time.sleep(0.01)
 
 
 async def _end_of(descriptor):

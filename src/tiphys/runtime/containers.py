@@ -2,10 +2,10 @@
 One container on disk: its bundle, its root file system, its records. Blocks for a moment: call in a worker thread.
 
     <run_dir>/containers/<id>/container.json   what was asked for; written last, so half a container is none
-                             /config.json      the OCI bundle
+                             /config.json      the OCI bundle; `create` is a link to it, see monitor.py
                              /rootfs           overlay mount of the image's layers and <data_dir>/layers/<id>
                              /pid conmon.pid   written by conmon
-                             /started          when it was started; crun's exec.fifo is gone once it really was
+                             /started          when it was started; written before anything is
                              /exit/<id>        exit code, written by conmon
                              /ended.json       how it ended, once we have seen that
 """
@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tiphys.runtime import bundle, cgroups, kernel, monitor, records, users
+from tiphys.runtime import bundle, cgroups, kernel, monitor, records, seccomp, users
 from tiphys.runtime.door import ContainerSpec, ContainerStatus, SandboxSpec
 from tiphys.runtime.sandbox import Sandboxes
 from tiphys.runtime.settings import RuntimeSettings
+from tiphys.runtime.spawner import Spawner
 from tiphys.runtime.storage import Storage, Stored
 
 RECORD, ENDED, STARTED = "container.json", "ended.json", "started"
@@ -33,6 +34,8 @@ KILLED_CODE = 128 + signal.SIGKILL
 START_FAILED_CODE = 128
 # A monitor ends at once after its container; one that does not is stuck.
 MONITOR_SECONDS_MAX = 5.0
+# Between two looks at a start that another process has begun: there is nobody who would tell.
+ADOPT_PAUSE_SECONDS = 0.01
 
 
 @dataclass(slots=True)
@@ -45,6 +48,7 @@ class Record:
     created_at: float
     started_at: float = 0.0
     pid: int = 0
+    filter: str = ""
     ended: dict[str, Any] | None = None
 
     @property
@@ -69,12 +73,18 @@ class Containers:
         self._cgroups = groups
         self._sandboxes = sandboxes
         self._storage = storage
+        self._filters = seccomp.Filters()
+        self._haste = cgroups.Haste()
+
+    def close(self) -> None:
+        self._haste.close()
 
     def directory(self, container_id: str) -> Path:
         return self._settings.containers_dir / records.verify_id(container_id)
 
     def build(self, spec: ContainerSpec, stored: Stored, sandbox: SandboxSpec, oom_score_adj: int | None) -> Record:
         """Everything that a start needs; nothing is left when it fails."""
+        self._haste.begin()
         directory = self.directory(spec.id)
         self.wipe(spec.id)
         (directory / "exit").mkdir(parents=True)
@@ -87,9 +97,11 @@ class Containers:
             config = bundle.config(spec, stored.image, sandbox, place, user)
             if oom_score_adj is not None:
                 config["process"]["oomScoreAdj"] = oom_score_adj
+            known_filter = self._filters.give(config)
             (directory / "config.json").write_text(json.dumps(config))
+            (directory / monitor.CONFIG_LINK).symlink_to("config.json")
             Path(spec.log_path).parent.mkdir(parents=True, exist_ok=True)
-            record = Record(spec, stored.image.id, place.cgroup, time.time())
+            record = Record(spec, stored.image.id, place.cgroup, time.time(), filter=known_filter)
             more = {"image_id": record.image_id, "cgroup": record.cgroup, "created_at": record.created_at}
             records.write_spec(directory / RECORD, spec, **more)
         except BaseException:
@@ -128,20 +140,35 @@ class Containers:
 
     def adopt(self, record: Record) -> None:
         """
-        Find out how far an earlier process came. The program of a container runs once crun's exec.fifo is gone: before
-        that, whatever was set up is cleared away and can be set up again; after that it is running or has ended.
+        Find out how far an earlier process came. A monitor that it started goes on without it: wait for what that
+        makes of the start. A start of which crun knows nothing can be made again; any other has run, or might have.
         """
         if record.ended is not None:
             return
         spec_id = record.spec.id
         directory = self.directory(spec_id)
-        ran = (directory / STARTED).exists() and not (self._settings.crun_root / spec_id / "exec.fifo").exists()
-        if not ran:
-            self.reset(record)
-        elif self.is_monitored(spec_id):
-            record.pid = int((directory / monitor.CONTAINER_PID).read_text())
-        else:
+        record.pid = self._pid_when_started(spec_id) if (directory / STARTED).exists() else 0
+        if record.pid:
+            return
+        known = (self._settings.crun_root / spec_id).exists() or monitor.read_exit(directory, spec_id) is not None
+        if (directory / STARTED).exists() and known:
+            for pid in monitor.strays(spec_id, directory):
+                _kill_and_wait(pid)
             self.finish(record)
+        else:
+            self.reset(record)
+
+    def _pid_when_started(self, container_id: str) -> int:
+        """The container's pid once its monitor has told; 0 when there is no monitor, or one that does not tell."""
+        directory = self.directory(container_id)
+        deadline = time.monotonic() + MONITOR_SECONDS_MAX
+        # Its words are looked for only where it has not come to write its pid.
+        while self.is_monitored(container_id) or monitor.strays(container_id, directory):
+            pid = monitor.read_pid(directory)
+            if pid or time.monotonic() > deadline:
+                return pid
+            time.sleep(ADOPT_PAUSE_SECONDS)
+        return 0
 
     def is_monitored(self, container_id: str) -> bool:
         descriptor = monitor.monitor_of(self.directory(container_id), container_id)
@@ -150,10 +177,15 @@ class Containers:
         os.close(descriptor)
         return True
 
-    def mark_started(self, record: Record, now: float) -> None:
-        """Before crun is told to: a crash in between is seen by crun's fifo."""
+    def launch(self, record: Record, spawner: Spawner, now: float) -> int:
+        """Run it: its pid. StartFailed. What has begun is marked before it does, so that it never begins twice."""
+        directory = self.directory(record.spec.id)
         record.started_at = now
-        (self.directory(record.spec.id) / STARTED).write_text(repr(now))
+        (directory / STARTED).write_text(repr(now))
+        words = monitor.command(record.spec, directory, self._settings.crun_root, spawner)
+        pid = monitor.launch(words, directory, spawner.descriptor)
+        self._filters.learn(record.filter, self._settings.crun_root / record.spec.id)
+        return pid
 
     def finish(self, record: Record, message: str = "", code: int | None = None) -> None:
         """The container is over: end what is left of it, write down how it ended, give its cgroup back."""

@@ -95,18 +95,12 @@ class Lives:
                 self._unwatch(life)
         self._lives.clear()
         self.spawner.close()
+        self._containers.close()
 
     async def start(self, life: Life) -> None:
-        record, spec = life.record, life.record.spec
-        words = monitor.command(spec, self._containers.directory(spec.id), self._settings.crun_root, self.spawner)
+        record = life.record
         try:
-            record.pid = await self._work(monitor.launch, words)
-            await self._work(self._containers.mark_started, record, self._clock())
-            code, errors = await self.spawner.run(
-                [self.spawner.crun, f"--root={self._settings.crun_root}", "start", spec.id]
-            )
-            if code != 0:
-                raise StartFailed(monitor.reason_of(errors))
+            record.pid = await self._work(self._containers.launch, record, self.spawner, self._clock())
         except StartFailed as error:
             await self._work(self._containers.finish, record, str(error), START_FAILED_CODE)
             life.exited.set()

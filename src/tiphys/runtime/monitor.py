@@ -4,6 +4,10 @@ conmon, the monitor of one container: started, listened to, found again.
 conmon outlives whoever started it, keeps the container's streams and writes its exit code to a file, then ends. So
 "conmon has ended" is the event that a container has: a pidfd tells it, for monitors of our own and for those that an
 earlier process started.
+
+conmon wants to `crun create` the container and leave the start to us: a second program, with all that it loads. Instead
+it is given words of crun's that end in `run --detach --config`, so that the `create` it appends names a file of the
+bundle (`CONFIG_LINK`), and the container runs when conmon reports its pid.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ from tiphys.runtime.spawner import Spawner
 
 CONMON = "/usr/bin/conmon"
 MONITOR_PID, CONTAINER_PID = "conmon.pid", "pid"
+# What conmon calls crun's verb, and what crun takes for the name of its configuration.
+CONFIG_LINK = "create"
 # The verbs of conmon's control file.
 RESIZE, REOPEN_LOG = 1, 2
 
@@ -34,7 +40,7 @@ def command(spec: ContainerSpec, directory: Path, crun_root: Path, spawner: Spaw
     """conmon's words for one container, whose bundle is `directory`."""
     words = [
         CONMON, "--api-version", "1", "-c", spec.id, "-u", spec.id, "-n", spec.name,
-        *spawner.monitored(), "--runtime-arg", f"--root={crun_root}",
+        *spawner.monitored(), *_runtime(f"--root={crun_root}", "run", "--detach", "--config"),
         "-b", str(directory), "-p", str(directory / CONTAINER_PID), "-P", str(directory / MONITOR_PID),
         "-l", f"k8s-file:{spec.log_path}", "--exit-dir", str(directory / "exit"), "--full-attach",
         "--socket-dir-path", str(directory), "--persist-dir", str(directory / "exit"),
@@ -46,8 +52,15 @@ def command(spec: ContainerSpec, directory: Path, crun_root: Path, spawner: Spaw
     return words
 
 
-def launch(words: list[str]) -> int:
-    """Start conmon and let it create the container: its pid. StartFailed with crun's own message. Blocks meanwhile."""
+def _runtime(*words: str) -> list[str]:
+    return [part for word in words for part in ("--runtime-arg", word)]
+
+
+def launch(words: list[str], directory: Path, crun: int) -> int:
+    """
+    Start conmon in a bundle and let it run the container: its pid. `crun` is the descriptor that its words name.
+    StartFailed with crun's own message. Blocks meanwhile.
+    """
     report_read, report_write = os.pipe()
     go_read, go_write = os.pipe()
     environment = {
@@ -55,11 +68,13 @@ def launch(words: list[str]) -> int:
         "_OCI_SYNCPIPE": str(report_write),
         "_OCI_STARTPIPE": str(go_read),
     }
+    # conmon ends when nobody is left who could read its report: it holds that end, too, and goes on if we are killed.
+    inherited = (report_read, report_write, go_read, crun)
     with open(report_read, "rb") as report, open(go_write, "wb", buffering=0) as go:
         try:
             process = subprocess.Popen(
-                words, pass_fds=(report_write, go_read), env=environment, start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                words, pass_fds=inherited, env=environment, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=directory,
             )  # fmt: skip
         finally:
             os.close(report_write)
@@ -106,6 +121,14 @@ def read_exit(directory: Path, container_id: str) -> Exit | None:
         return Exit(int(path.read_text()), path.stat().st_mtime)
     except (FileNotFoundError, ValueError):
         return None
+
+
+def read_pid(directory: Path) -> int:
+    """The container's, 0 when it has not been told yet."""
+    try:
+        return int((directory / CONTAINER_PID).read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
 
 
 def monitor_of(directory: Path, container_id: str) -> int | None:

@@ -6,6 +6,7 @@ The list is data (`data/seccomp.txt`). The rest is answered with EPERM, as progr
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 from pathlib import Path
@@ -15,6 +16,9 @@ from tiphys.runtime import kernel
 from tiphys.runtime.door import StartFailed
 
 EPERM, ENOSYS = 1, 38
+# crun takes a ready filter here instead of compiling one of linux.seccomp, and keeps the one that it used in a file.
+COMPILED, COMPILED_FILE = "run.oci.seccomp_bpf_data", "seccomp.bpf"
+COMPILED_MAX = 64
 ARCHITECTURES = {
     "x86_64": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
     "aarch64": ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
@@ -35,6 +39,36 @@ def profile(kind: str, capabilities: frozenset[str]) -> dict[str, Any] | None:
         return _flat(json.loads(Path(kind).read_bytes()), capabilities)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StartFailed(f"seccomp profile {kind} cannot be used: {error}") from error
+
+
+class Filters:
+    """
+    Profiles as crun has compiled them. That takes 10 ms, so only the first container of a profile pays it; the rules
+    stay in the configuration all the same, for an OCI runtime that does not know of ready filters.
+    """
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, str] = {}
+
+    def give(self, config: dict[str, Any]) -> str:
+        """Put the filter into a configuration if it is known; under what to `learn` it if not ("": nothing to)."""
+        rules = config["linux"].get("seccomp")
+        if rules is None:
+            return ""
+        name = json.dumps(rules)
+        known = self._compiled.get(name)
+        if known is None:
+            return name
+        config["annotations"][COMPILED] = known
+        return ""
+
+    def learn(self, name: str, state: Path) -> None:
+        """What crun made for a container that runs by now; `state` is its directory of that container."""
+        if not name or name in self._compiled or len(self._compiled) >= COMPILED_MAX:
+            return
+        path = state / COMPILED_FILE
+        if path.exists() and (content := path.read_bytes()):
+            self._compiled[name] = base64.b64encode(content).decode()
 
 
 @functools.lru_cache(maxsize=32)

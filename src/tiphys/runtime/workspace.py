@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import time
 from pathlib import Path
 from typing import TextIO
 
@@ -17,18 +18,29 @@ from tiphys.runtime.lives import MONITORS
 from tiphys.runtime.settings import RuntimeSettings
 
 BOOT = "boot_id"
+# Who was killed while it started a program holds the lock until that program has begun.
+OWN_SECONDS_MAX = 0.3
 
 
 def own(settings: RuntimeSettings) -> TextIO:
     """Held open as long as this process uses the directory: two that did would start containers twice."""
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     handle = (settings.run_dir / "lock").open("w")
+    deadline = time.monotonic() + OWN_SECONDS_MAX
+    while not _locked(handle):
+        if time.monotonic() > deadline:
+            handle.close()
+            raise RuntimeFailure(f"{settings.run_dir} is in use by another process: end it first")
+        time.sleep(0.01)
+    return handle
+
+
+def _locked(handle: TextIO) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        handle.close()
-        raise RuntimeFailure(f"{settings.run_dir} is in use by another process: end it first") from error
-    return handle
+    except BlockingIOError:
+        return False
+    return True
 
 
 def prepare(settings: RuntimeSettings, groups: cgroups.Cgroups) -> None:
