@@ -24,6 +24,8 @@ Object = dict[str, Any]
 MAGIC = b"k8s\x00"
 # Objects are at most a dozen messages deep; schemas of schemas may be deeper.
 DEPTH_MAX = 100
+# Fields of one message. As many as YAML may have values; an object that is stored (1 MiB) has far fewer.
+FIELDS_MAX = 200_000
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MASK = (1 << 64) - 1
@@ -77,8 +79,11 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
 
 def _fields(view: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
     """(number, wire type, value) of each field, in order; one at a time, since a body may be a million of two bytes."""
-    at, end = 0, len(view)
+    at, end, left = 0, len(view), FIELDS_MAX
     while at < end:
+        left -= 1
+        if left < 0:
+            raise ProtobufError(f"a message has more than {FIELDS_MAX} fields")
         key, at = _varint(view, at)
         number, wire = key >> 3, key & 7
         value: int | memoryview
