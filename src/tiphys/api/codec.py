@@ -24,7 +24,6 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 # What a request may have; Kubernetes has the same limit.
 BODY_BYTES_MAX = 3 * 1024 * 1024
 _SUMMARY_BYTES = 30
-_DEEP_YAML = f"yaml: exceeded max depth of {yaml_reader.DEPTH_MAX}"
 _TYPE_META = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
 
 
@@ -77,10 +76,8 @@ def parse_json(body: bytes) -> Parsed:
         value = _read_slowly(body, error)
     try:
         repeated = b"\\u003" in body or orjson.dumps(value).count(b":") != body.count(b":")
-    except TypeError as error:
-        if _is_too_deep(error):
-            raise _unreadable("exceeded max depth", body) from None
-        repeated = True  # a number of more than 64 bits
+    except TypeError:  # deeper than orjson prints
+        repeated = True
     if not repeated:
         return Parsed(value)
     value = _with_repeated(body, value)
@@ -95,14 +92,9 @@ def parse_yaml(body: bytes) -> Parsed:
     """Any YAML value (JSON is YAML too). CodecError with go-yaml's words in `reason`."""
     if body[:1] == b"{":
         try:
-            value = orjson.loads(body)
-            orjson.dumps(value)
-            return Parsed(value, media_type=YAML)
+            return Parsed(orjson.loads(body), media_type=YAML)
         except orjson.JSONDecodeError:
             pass
-        except TypeError as error:
-            if _is_too_deep(error):
-                raise CodecError(_DEEP_YAML, _DEEP_YAML, summary_of(body)) from None
     try:
         document = yaml_reader.read(body)
     except yaml_reader.YAMLError as error:
@@ -122,11 +114,6 @@ def summary_of(body: bytes) -> str:
     start = body[:_SUMMARY_BYTES]
     shown = start.decode("utf-8", "replace") if body[:1] == b"{" else start.hex()
     return f"{shown} ..." if len(body) > _SUMMARY_BYTES else shown
-
-
-def _is_too_deep(error: TypeError) -> bool:
-    """Whether orjson would not print a value for its depth: such a value could not be stored, so it is not read."""
-    return "Recursion" in str(error)
 
 
 def _unreadable(reason: str, body: bytes) -> CodecError:

@@ -18,8 +18,7 @@ from yaml import events
 
 # More values than any manifest has; a document that expands to more is refused at once.
 NODES_MAX = 200_000
-# What orjson prints: what is deeper could not be stored.
-DEPTH_MAX = 250
+DEPTH_MAX = 10_000
 COPY_DEPTH_MAX = 400
 
 _INTEGER = re.compile(r"[-+]?(?:0b[01]+|0x[0-9a-fA-F]+|0o?[0-7]+|[1-9][0-9]*|0)")

@@ -139,10 +139,11 @@ class Chain:
 
 def _unexpected(call: Call, error: Exception) -> errors.StatusError:
     """
-    A fault of ours, or a body that became too deep on its way.
+    A fault of ours, or a body that is too deep.
 
-    Bodies have a limit of depth, but patches can go on where the stored object ends, and every step over the result
-    would have to say the same: whoever sends what no step can follow gets a 400.
+    What is deep in an unknown field is dropped and does no harm; what is kept is walked by many steps, and patches can
+    go on where the stored object ends. Instead of a limit in each of them, whoever sends what one cannot follow gets
+    a 400.
     """
     deep = isinstance(error, RecursionError) or (isinstance(error, TypeError) and "Recursion" in str(error))
     if deep and call.request.body:
