@@ -70,5 +70,5 @@ def server(root, monkeypatch):
     for name in ("start", "running", "stop"):
         monkeypatch.setattr(process, name, getattr(made, name))
     monkeypatch.setattr(doctor, "missing_packages", list)
-    monkeypatch.setattr("tiphys.cluster.teardown.note_storage", lambda settings: None)
+    monkeypatch.setattr("tiphys.cluster.saved.note_storage", lambda settings: None)
     return made

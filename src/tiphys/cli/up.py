@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,13 +41,13 @@ def run(options: argparse.Namespace) -> int:
         print(f"the cluster runs already (pid {pid})")
         _finish(held, options, started)
         return 0
-    from tiphys.cluster import teardown
-
-    teardown.note_storage(settings)
+    saved.note_storage(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     saved.save(settings)
     reached = ""
     for step in process.start(list(_arguments(options)), settings.log):
+        if not reached:
+            _load(options.kubeconfig)
         reached = step.name
         if step.name in WORDS:
             print(f"{step.seconds:6.2f} s  {WORDS[step.name]}", flush=True)
@@ -64,14 +65,26 @@ def _check_machine() -> None:
         raise UsageError(f"system packages are missing: {' '.join(missing)} — install them with `tiphys doctor --fix`")
 
 
+def _load(path: Path) -> None:
+    """Load what is needed at the end while the server is at work. What is wrong with the file is said at the end."""
+    from tiphys.cluster import identities  # noqa: F401
+    from tiphys.pki import kubeconfig
+
+    with contextlib.suppress(kubeconfig.KubeconfigDamaged, OSError):
+        kubeconfig.read(path)
+
+
 def _finish(settings: Settings, options: argparse.Namespace, started: float) -> None:
     from tiphys.cluster import identities
     from tiphys.pki import kubeconfig
 
     path: Path = options.kubeconfig
-    keys = identities.load_or_create(settings, identities.advertised_address(settings))
+    access = identities.saved_admin_access(settings, settings.port)
+    if access is None:
+        keys = identities.load_or_create(settings, identities.advertised_address(settings))
+        access = identities.admin_access(settings, keys, settings.port)
     try:
-        name = kubeconfig.merge(path, identities.admin_access(settings, keys, settings.port))
+        name = kubeconfig.merge(path, access)
     except kubeconfig.KubeconfigDamaged as error:
         raise UsageError(f"the cluster runs, but {error}; see `tiphys kubeconfig`") from None
     print(f"{time.monotonic() - started:6.2f} s  context {name!r} is in {path}")

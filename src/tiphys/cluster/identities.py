@@ -100,6 +100,17 @@ def advertised_address(settings: Settings) -> str:
     return "" if address.startswith("127.") else address
 
 
+def saved_admin_access(settings: Settings, port: int) -> kubeconfig.Access | None:
+    """
+    The same from what lies in the pki directory, if it does. Nothing is checked, so that the command line need not load
+    what reads certificates: that takes longer than the rest of a command.
+    """
+    signer, admin = (authority.load_pair(settings.pki_dir, stem) for stem in ("ca", "admin"))
+    if signer is None or admin is None:
+        return None
+    return kubeconfig.Access(CLUSTER, f"https://{settings.address}:{port}", signer.certificate, admin)
+
+
 def admin_access(settings: Settings, identities: Identities, port: int) -> kubeconfig.Access:
     """What the administrator's kubeconfig says."""
     server = f"https://{settings.address}:{port}"

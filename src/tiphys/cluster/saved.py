@@ -1,4 +1,7 @@
-"""The settings of a cluster that was brought up, kept in its data directory: `down` and `status` need the same ones."""
+"""
+What is known of a cluster that was brought up, kept in its data directory: its settings, that `down` and `status` need,
+and whether the machine had images before it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from tiphys.cluster.settings import Settings
 from tiphys.pki import files
 
 FILE = "cluster.json"
+# Says that there were no images on this machine before us, so that all of them are ours to remove.
+NO_IMAGES_BEFORE = "no-images-before"
 
 
 def save(settings: Settings) -> None:
@@ -36,3 +41,10 @@ def load(data_dir: Path) -> Settings | None:
             raw[field.name] = tuple(tuple(item) if isinstance(item, list) else item for item in raw[field.name])
     known = {field.name for field in dataclasses.fields(Settings)}
     return Settings(**{name: value for name, value in raw.items() if name in known})
+
+
+def note_storage(settings: Settings) -> None:
+    """Remember, at the first start, whether the image store was there before us."""
+    if not settings.storage_root.exists() and not settings.database.exists():
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (settings.data_dir / NO_IMAGES_BEFORE).touch()
