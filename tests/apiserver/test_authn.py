@@ -11,7 +11,8 @@ from tiphys.api import resources
 from tiphys.api.errors import StatusError
 from tiphys.apiserver.authn import groups, issuer, static
 from tiphys.apiserver.authn.accounts import EXTENDED_SECONDS, WARN_AFTER_SECONDS, AccountTokens, Bound
-from tiphys.apiserver.authn.authenticator import Authenticator, bearer
+from tiphys.apiserver.authn.authenticator import Authenticator
+from tiphys.apiserver.authn.bearers import bearer, without_token
 from tiphys.apiserver.authn.impersonation import Impersonator, wanted_of
 from tiphys.pki import authority
 from tiphys.pki.tokens import TokenKeys, TokenRejected, new_key
@@ -268,3 +269,42 @@ def test_groups_without_a_user_are_refused():
     expected = 'requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"devs"}, Extra:map[string][]string(nil)}'
     assert caught.value.status["message"] == f"{expected} without impersonating a user name"
     assert BOB.name == "bob"
+
+
+# tokens of WebSockets
+
+
+def offering(*protocols):
+    return {"upgrade": "websocket", "sec-websocket-protocol": ", ".join(protocols)}
+
+
+def carrier(token):
+    return "base64url.bearer.authorization.k8s.io." + base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+
+
+async def test_a_websocket_can_carry_its_token_in_a_subprotocol(speakers):
+    headers = offering("v4.channel.k8s.io", carrier(speakers.token()))
+    identity = await speakers.authenticator.authenticate(Request("GET", "/", headers))
+    assert identity.name == "system:serviceaccount:shop:robot"
+    assert without_token(headers)["sec-websocket-protocol"] == "v4.channel.k8s.io"
+
+
+@pytest.mark.parametrize(
+    "protocols",
+    [
+        ("v4.channel.k8s.io", carrier("no token")),
+        (carrier("alone"),),
+        ("v4.channel.k8s.io", carrier("one"), carrier("two")),
+        ("v4.channel.k8s.io", "base64url.bearer.authorization.k8s.io.!"),
+        ("v4.channel.k8s.io", "base64url.bearer.authorization.k8s.io._w"),
+    ],
+)
+async def test_a_subprotocol_that_carries_no_token_is_refused(speakers, protocols):
+    with pytest.raises(StatusError) as caught:
+        await speakers.authenticator.authenticate(Request("GET", "/", offering(*protocols)))
+    assert caught.value.code == 401
+
+
+async def test_without_a_websocket_subprotocols_say_nothing(speakers):
+    headers = {"sec-websocket-protocol": carrier(speakers.token())}
+    assert await speakers.authenticator.authenticate(Request("GET", "/", headers)) == groups.ANONYMOUS

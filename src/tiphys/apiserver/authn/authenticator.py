@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from tiphys.api import errors
 from tiphys.apiserver.authn.accounts import AccountTokens, Verified
+from tiphys.apiserver.authn.bearers import token_of
 from tiphys.apiserver.authn.certificates import identity_of
 from tiphys.apiserver.authn.groups import ANONYMOUS
 from tiphys.apiserver.authn.static import digest
@@ -24,7 +25,6 @@ from tiphys.wire.messages import Identity, Request
 
 # Tokens that are kept. When it is full it starts again: the busy ones come back at once.
 KEPT_MAX = 10_000
-_SCHEME = "bearer"
 
 Fresh = Callable[[], Awaitable[None]]
 
@@ -60,7 +60,7 @@ class Authenticator:
                 if expires_at < self._now():
                     raise errors.unauthorized()
                 return identity
-        token = bearer(request.headers.get("authorization", ""))
+        token = token_of(request.headers)
         if not token:
             return ANONYMOUS
         await self._fresh()
@@ -115,9 +115,3 @@ class Authenticator:
         for stored in verified.keys:
             self._by_key.setdefault(stored, set()).add(key)
         return verified.identity
-
-
-def bearer(header: str) -> str:
-    """The token of an Authorization header; empty if there is none in it."""
-    parts = header.strip().split(" ", 2)
-    return parts[1] if len(parts) > 1 and parts[0].lower() == _SCHEME else ""

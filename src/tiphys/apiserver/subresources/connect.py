@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from tiphys.api import errors
 from tiphys.api.resources import get as resource_of
+from tiphys.apiserver.authn.bearers import without_token
 from tiphys.apiserver.call import Attributes, Call, Object
 from tiphys.apiserver.negotiation import Format
 from tiphys.apiserver.parts import Parts
@@ -272,7 +273,7 @@ async def _relayed(handler: Handler, request: Request, target: str) -> Response:
 def _passed_on(request: Request, target: str) -> Request:
     headers = {
         name: value
-        for name, value in request.headers.items()
+        for name, value in without_token(request.headers).items()
         if name not in _OWN_HEADERS and not name.startswith(_OWN_PREFIXES)
     }
     return Request(request.method, target, headers, request.body, request.peer)
