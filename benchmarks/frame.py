@@ -165,8 +165,40 @@ end
 """
 
 
+# Ends a run after a number of answers instead of a time.
+_STOP = """
+local answered = 0
+response = function() answered = answered + 1; if answered == %d then wrk.thread:stop() end end
+"""
+STOP_SECONDS_MAX = 300
+
+
 def wrk(to: Server, path: str, *, clients: int, body: Any = None, token: str = TOKEN) -> Load:
     """Requests for `path` as fast as `clients` connections take them: GET, or POST of `body` if there is one."""
+    command = [*_command(to, clients, _script(body, token)), f"-d{WRK_SECONDS}", to.url + path]
+    return max((_run(command) for _ in range(WRK_RUNS)), key=lambda load: load.per_second)
+
+
+@contextmanager
+def posting(to: Server, path: str, *, clients: int, body: Any, count: int) -> Iterator[None]:
+    """POST `body` this many times while the block lasts, and a few times more that are under way at the end."""
+    command = _command(to, clients, _script(body, TOKEN) + _STOP % count)
+    # It stops sending by itself, and would then wait for its time to be over.
+    process = subprocess.Popen([*command, f"-d{STOP_SECONDS_MAX}", to.url + path], stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _command(to: Server, clients: int, script: str) -> list[str]:
+    path = to.directory / "load.lua"
+    path.write_text(script)
+    return ["wrk", "-t1", f"-c{clients}", "-s", str(path)]
+
+
+def _script(body: Any, token: str) -> str:
     lines = [f'wrk.headers["Authorization"] = "Bearer {token}"']
     if body is not None:
         lines += [
@@ -174,10 +206,7 @@ def wrk(to: Server, path: str, *, clients: int, body: Any = None, token: str = T
             'wrk.headers["Content-Type"] = "application/json"',
             f"wrk.body = [==[{json.dumps(body)}]==]",
         ]
-    script = to.directory / "load.lua"
-    script.write_text("\n".join(lines) + _REPORT)
-    command = ["wrk", "-t1", f"-c{clients}", f"-d{WRK_SECONDS}", "-s", str(script), to.url + path]
-    return max((_run(command) for _ in range(WRK_RUNS)), key=lambda load: load.per_second)
+    return "\n".join(lines) + _REPORT
 
 
 def _run(command: Sequence[str]) -> Load:

@@ -114,11 +114,13 @@ def _rounded_up(value: Fraction) -> int:
     return -math.ceil(-value) if value < 0 else math.ceil(value)
 
 
+@functools.lru_cache(maxsize=8192)
 def value(text: str) -> int:
     """In whole units, rounded up; within 64 bits."""
     return _bounded(_rounded_up(_read(text)[0]))
 
 
+@functools.lru_cache(maxsize=8192)
 def milli(text: str) -> int:
     """In thousandths, rounded up; within 64 bits."""
     return _bounded(_rounded_up(_read(text)[0] * 1000))

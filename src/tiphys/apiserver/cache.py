@@ -39,11 +39,12 @@ LOAD_PAGE = 5_000
 
 
 PODS_PREFIX = "/registry/pods/"
+_NODE_SCOPE = "node:"
 
 
 def node_scope(node: str) -> str:
     """The watch scope of one node's pods: thousands of agents watch, each event concerns one or two of them."""
-    return f"node:{node}"
+    return _NODE_SCOPE + node
 
 
 class Collection:
@@ -60,7 +61,7 @@ class Collection:
         self.changes: deque[Change] = deque()
         # A scope is a key prefix, a whole key, or `node_scope` for the pods of one node.
         self._watchers: dict[str, set[Watcher]] = {}
-        self._has_nodes = prefix == PODS_PREFIX
+        self._by_node = 0  # how many of the scopes are nodes
 
     def span(self, prefix: str, after: str = "") -> tuple[int, int]:
         """The index range of keys under `prefix` that follow `after`."""
@@ -108,7 +109,7 @@ class Collection:
         if namespace_end > 0:
             yield key[: namespace_end + 1]
         yield key
-        if self._has_nodes:
+        if self._by_node:
             nodes = {change.record.node_name}
             if change.previous is not None:
                 nodes.add(change.previous.node_name)
@@ -126,7 +127,10 @@ class Collection:
 
     def watch(self, scope: str, watcher: Watcher) -> None:
         """Every later change in scope is offered to the watcher until it closes."""
-        self._watchers.setdefault(scope, set()).add(watcher)
+        if scope not in self._watchers:
+            self._watchers[scope] = set()
+            self._by_node += scope.startswith(_NODE_SCOPE)
+        self._watchers[scope].add(watcher)
         watcher.on_close = lambda closed: self._leave(scope, closed)
 
     def _leave(self, scope: str, watcher: Watcher) -> None:
@@ -135,6 +139,7 @@ class Collection:
             watchers.discard(watcher)
             if not watchers:
                 del self._watchers[scope]
+                self._by_node -= scope.startswith(_NODE_SCOPE)
 
     def watchers(self) -> Iterator[Watcher]:
         for watchers in self._watchers.values():

@@ -15,6 +15,9 @@ from tiphys.wire.messages import Identity, Request, Response
 
 Object = dict[str, Any]
 
+# Until the chain knows better.
+_ANONYMOUS = Identity("system:anonymous", ("system:unauthenticated",))
+
 
 @dataclass(slots=True)
 class Call:
@@ -31,7 +34,7 @@ class Call:
     subresource: str = ""
     namespace: str = ""
     name: str = ""
-    user: Identity = field(default_factory=lambda: Identity("system:anonymous", ("system:unauthenticated",)))
+    user: Identity = _ANONYMOUS
     warnings: list[str] = field(default_factory=list)
     impersonator: Identity | None = None  # who really speaks, where `user` is somebody else
 

@@ -35,6 +35,7 @@ _STORED_AS = {
 # Groups whose keys carry the group, as every custom resource's do.
 _GROUPED = frozenset({"apiregistration.k8s.io", "apiextensions.k8s.io"})
 
+_NODE_NAME = b'"nodeName":'
 _METADATA = b'"metadata":{'
 _UID = b'"uid":"'
 _UID_LENGTH = 36 + 1  # and the closing quote
@@ -175,7 +176,9 @@ class Record:
     def node_name(self) -> str:
         """A pod's node: what node agents watch by."""
         if self._node is None:
-            self._node = str((self.peek().get("spec") or {}).get("nodeName", ""))
+            # Looked for before it is decoded: a pod that waits for its node has none to be found.
+            held = self._object is not None or _NODE_NAME in self.tail
+            self._node = str((self.peek().get("spec") or {}).get("nodeName", "")) if held else ""
         return self._node
 
     def peek(self) -> Object:

@@ -68,6 +68,7 @@ class Recorder:
         self._known: OrderedDict[tuple[str, ...], tuple[str, int]] = OrderedDict()
         self._resource = resources.get("", "v1", "events")
         self._last_suffix = 0
+        self._dropping = False
 
     def normal(self, obj: Mapping[str, Any], reason: str, message: str, *, field_path: str = "") -> None:
         self._record(obj, "Normal", reason, message, field_path)
@@ -82,7 +83,12 @@ class Recorder:
         try:
             self._queue.put_nowait(Note(subject, kind, reason, message[:MESSAGE_MAX], self._now()))
         except asyncio.QueueFull:
-            log.warning("too many events wait, dropped: %s %s", reason, subject.get("name"))
+            # One line for a flood: what it would say of each is what there is no room for.
+            if not self._dropping:
+                log.warning("too many events wait, dropped: %s %s, and more", reason, subject.get("name"))
+            self._dropping = True
+        else:
+            self._dropping = self._dropping and self._queue.qsize() > QUEUE_MAX // 2
 
     async def run(self) -> None:
         """Send events until cancelled."""

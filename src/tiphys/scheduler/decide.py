@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tiphys.scheduler import filters, scores
 from tiphys.scheduler.nodes import NodeTable
-from tiphys.scheduler.shape import Shape
+from tiphys.scheduler.shape import UNFIT, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +39,20 @@ class Refusal:
 
 def choose(table: NodeTable, shape: Shape, spread: NDArray[np.int32] | None, tie_break: float) -> int | Refusal:
     """
-    The row of the best node, or the Refusal.
+    The row of the best node, or the Refusal. `shape` is refreshed.
 
     `spread` counts the pods of the same owner per row. `tie_break` in [0, 1) picks among equals, so that equal nodes
     fill evenly and a test can fix the choice.
     """
-    mask = filters.fits(table, shape.request)
-    mask &= shape.mask
-    if shape.ports and table.ports:
-        mask &= filters.free_ports(table, shape.ports)
-    rows = np.flatnonzero(mask)
-    if not len(rows):
-        return explain(table, shape)
-    if len(rows) == 1:
-        return int(rows[0])
-    total = scores.resource_scores(table, shape.request)
-    if shape.prefers:
-        total = total + shape.preference
+    ranking = shape.ranking
     if spread is not None:
-        total = total + scores.spread_scores(spread)
-    candidates = total[rows]
-    best = rows[candidates >= candidates.max() - 1e-9]
+        ranking = ranking + scores.spread_scores(spread)
+    if shape.ports and table.ports:
+        ranking = np.where(filters.free_ports(table, shape.ports), ranking, UNFIT)
+    highest = ranking.max()
+    if highest == UNFIT:
+        return explain(table, shape)
+    best = np.flatnonzero(ranking >= highest - 1e-9)
     return int(best[int(tie_break * len(best))])
 
 

@@ -81,6 +81,12 @@ def fits(table: NodeTable, request: Mapping[int, int]) -> Mask:
     return mask
 
 
+def has_room(table: NodeTable, request: Mapping[int, int], row: int) -> bool:
+    """The same for one row."""
+    used, allocatable = table.used, table.allocatable
+    return all(used.item(column, row) + amount <= allocatable.item(column, row) for column, amount in request.items())
+
+
 def free_ports(table: NodeTable, wanted: Sequence[HostPort]) -> Mask:
     """Nodes on which no pod holds one of the wanted host ports."""
     mask = np.ones(table.rows, dtype=np.bool_)

@@ -16,19 +16,25 @@ from numpy.typing import NDArray
 
 from tiphys.api.objects import controller_of
 from tiphys.scheduler.nodes import HostPort, NodeTable
-from tiphys.scheduler.shape import host_ports, request_of
+from tiphys.scheduler.shape import Shape, host_ports, request_of
 
 Object = dict[str, Any]
 
 
+# What of a spec says how much of a node a pod takes. The rest of a pod changes often, and is not looked at.
+_ASKS = ("containers", "initContainers", "overhead", "resources", "hostNetwork")
+Asks = tuple[Any, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One pod's share of a node."""
+    """One pod's share of a node, and what of its spec that was worked out from."""
 
     node: str
     request: Mapping[int, int]
     ports: Sequence[HostPort]
     owner: str
+    asks: Asks
 
 
 class Ledger:
@@ -42,13 +48,15 @@ class Ledger:
         self._counts: dict[str, NDArray[np.int32]] = {}
         self._members: dict[str, int] = {}
 
-    def place(self, pod: Object, node: str) -> None:
-        """Count the pod on `node`: assumed, confirmed, or seen for the first time."""
-        uid = pod["metadata"]["uid"]
-        placed = Placed(node, request_of(self._table, pod), host_ports(pod), owner_of(pod))
+    def place(self, pod: Object, node: str, shape: Shape | None = None) -> None:
+        """Count the pod on `node`: assumed (its shape is known then), confirmed, or seen for the first time."""
+        uid, spec = pod["metadata"]["uid"], pod["spec"]
+        asks = tuple(spec.get(name) for name in _ASKS)
         held = self._placed.get(uid)
-        if held == placed:
+        if held is not None and held.node == node and held.asks == asks:
             return
+        request = shape.request if shape is not None else request_of(self._table, pod)
+        placed = Placed(node, request, shape.ports if shape is not None else host_ports(pod), owner_of(pod), asks)
         if held is not None:
             self.remove(uid)
         self._placed[uid] = placed

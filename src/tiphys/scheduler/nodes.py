@@ -2,7 +2,8 @@
 The nodes as arrays: one row a node, one column a resource.
 
 Filters and scores read whole columns, so a decision over 5,000 nodes costs microseconds. Rows of nodes that went away
-are reused. `static_changes` lets a pod shape re-examine only the rows whose labels, taints or flags changed.
+are reused. Two change logs let a pod shape look again at only the rows that changed: `facts` for labels, taints and
+flags, `numbers` for what is offered and used.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Mask = NDArray[np.bool_]
 # The columns that every node has, in this order; others are added when a node first offers them.
 CPU, MEMORY, EPHEMERAL, PODS = range(4)
 BASE_COLUMNS = ("cpu", "memory", "ephemeral-storage", "pods")
-# Static changes remembered; a shape that is further behind looks at every row again.
+# Changes remembered; a shape that is further behind looks at every row again.
 CHANGES_MAX = 10_000
 ROWS_FIRST = 16
 
@@ -33,6 +34,25 @@ HostPort = tuple[str, str, int]  # (ip, protocol, port); ip "" is every address
 def amount(resource: str, quantity: Any) -> int:
     """A quantity in the unit of its column: milli-CPU, otherwise whole units rounded up."""
     return milli(str(quantity)) if resource == "cpu" else value(str(quantity))
+
+
+class ChangeLog:
+    """Which rows changed lately. `epoch` counts the changes."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self._rows: deque[int] = deque(maxlen=CHANGES_MAX)
+
+    def mark(self, row: int) -> None:
+        self.epoch += 1
+        self._rows.append(row)
+
+    def since(self, epoch: int) -> set[int] | None:
+        """The rows that changed after `epoch`; None when that is no longer known."""
+        count = self.epoch - epoch
+        if count > len(self._rows):
+            return None
+        return {self._rows[-number] for number in range(1, count + 1)}
 
 
 class NodeTable:
@@ -47,8 +67,7 @@ class NodeTable:
         self.used: Vector = np.zeros((len(BASE_COLUMNS), ROWS_FIRST), dtype=np.int64)
         self.ports: dict[int, dict[HostPort, int]] = {}
         self._free = list(range(ROWS_FIRST - 1, -1, -1))
-        self.epoch = 0
-        self._changes: deque[tuple[int, int]] = deque(maxlen=CHANGES_MAX)
+        self.facts, self.numbers = ChangeLog(), ChangeLog()
 
     @property
     def rows(self) -> int:
@@ -81,7 +100,9 @@ class NodeTable:
         offers_changed = self._set_allocatable(row, (node.get("status") or {}).get("allocatable") or {})
         static_changed = old is None or static_facts(old) != static_facts(node)
         if static_changed:
-            self._mark(row)
+            self.facts.mark(row)
+        if static_changed or offers_changed:
+            self.numbers.mark(row)
         return static_changed or offers_changed
 
     def remove(self, name: str) -> None:
@@ -94,29 +115,19 @@ class NodeTable:
         self.used[:, row] = 0
         self.ports.pop(row, None)
         self._free.append(row)
-        self._mark(row)
+        self.facts.mark(row)
+        self.numbers.mark(row)
 
     def use(self, row: int, request: Mapping[int, int], ports: Iterable[HostPort], sign: int) -> None:
         """Account for a pod on a row (`sign` 1) or take it off again (-1)."""
         for column, quantity in request.items():
             self.used[column, row] += sign * quantity
+        self.numbers.mark(row)
         for port in ports:
             held = self.ports.setdefault(row, {})
             held[port] = held.get(port, 0) + sign
             if held[port] <= 0:
                 del held[port]
-
-    def changed_since(self, epoch: int) -> Iterable[int] | None:
-        """The rows whose static facts changed after `epoch`; None when that is no longer known."""
-        if epoch == self.epoch:
-            return ()
-        if not self._changes or self._changes[0][0] > epoch + 1:
-            return None
-        return {row for at, row in self._changes if at > epoch}
-
-    def _mark(self, row: int) -> None:
-        self.epoch += 1
-        self._changes.append((self.epoch, row))
 
     def _set_allocatable(self, row: int, offered: Mapping[str, Any]) -> bool:
         before = self.allocatable[:, row].copy()

@@ -87,7 +87,8 @@ class Scheduler:
 
     def _attempt(self, waiting: Waiting, group: asyncio.TaskGroup) -> None:
         pod = waiting.pod
-        choice = choose(self._table, self._shapes.of(pod), self._ledger.spread(pod), random.random())
+        shape = self._shapes.of(pod)
+        choice = choose(self._table, shape, self._ledger.spread(pod), random.random())
         if isinstance(choice, Refusal):
             attempts.labels("unschedulable").inc()
             self._queue.refuse(waiting, choice.kinds)
@@ -95,7 +96,7 @@ class Scheduler:
             return
         node = self._table.objects[choice]
         assert node is not None
-        self._ledger.place(pod, node["metadata"]["name"])
+        self._ledger.place(pod, node["metadata"]["name"], shape)
         group.create_task(self._bind(waiting, node["metadata"]["name"]))
 
     async def _bind(self, waiting: Waiting, node: str) -> None:

@@ -1,8 +1,9 @@
 """
-Pods of one shape ask the same of a node, so the static answers are worked out once for all of them.
+Pods of one shape ask the same of a node, so the answers are worked out once for all of them.
 
 A Deployment of a thousand replicas is one shape. The shape keeps, for each row of the node table, whether the static
-filters let it pass and how much the static preferences like it; a node that changes is looked at again, alone.
+filters let it pass, how much the static preferences like it, and with the numbers of the moment how good it is
+(`ranking`). A node that changes is looked at again, alone: a pod that was placed changes one row for the next one.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from tiphys.api.pods import requests_of
-from tiphys.scheduler.filters import first_reason
+from tiphys.scheduler.filters import first_reason, fits, has_room
 from tiphys.scheduler.nodes import PODS, HostPort, Mask, NodeTable
-from tiphys.scheduler.scores import static_preference
+from tiphys.scheduler.scores import Scores, resource_score, resource_scores, static_preference
 
 Object = dict[str, Any]
 
 SHAPES_MAX = 512
+# The rank of a node that cannot take the pod.
+UNFIT = -np.inf
+# Changed rows up to this number are ranked one by one; more are ranked with all others, as arrays.
+ROWS_ALONE_MAX = 16
 
 
 class Shape:
@@ -33,25 +37,35 @@ class Shape:
         self.request = request
         self.ports = ports
         self.mask: Mask = np.zeros(0, dtype=np.bool_)
-        self.preference: NDArray[np.float64] = np.zeros(0)
-        self.prefers = False
-        self._epoch = -1
+        self.preference: Scores = np.zeros(0)
+        self.ranking: Scores = np.zeros(0)
+        self._facts = self._numbers = 0
 
     def refresh(self, table: NodeTable) -> None:
-        """Bring mask and preference up to the table's epoch."""
-        if self._epoch == table.epoch and len(self.mask) == table.rows:
-            return
-        changed = table.changed_since(self._epoch) if len(self.mask) == table.rows else None
-        if changed is None:
+        """Bring everything up to the table's present state."""
+        if len(self.mask) != table.rows:
             self.mask = np.zeros(table.rows, dtype=np.bool_)
-            self.preference = np.zeros(table.rows)
-            changed = range(table.rows)
-        for row in changed:
+            self.preference, self.ranking = np.zeros(table.rows), np.zeros(table.rows)
+            facts = numbers = None
+        else:
+            facts, numbers = table.facts.since(self._facts), table.numbers.since(self._numbers)
+        self._facts, self._numbers = table.facts.epoch, table.numbers.epoch
+        for row in range(table.rows) if facts is None else facts:
             node = table.objects[row]
             self.mask[row] = node is not None and first_reason(self.spec, node) is None
             self.preference[row] = static_preference(self.spec, node) if node is not None else 0.0
-        self.prefers = bool(self.preference.any())
-        self._epoch = table.epoch
+        changed = None if facts is None or numbers is None else facts | numbers
+        if changed is None or len(changed) > ROWS_ALONE_MAX:
+            total = resource_scores(table, self.request) + self.preference
+            self.ranking = np.where(self.mask & fits(table, self.request), total, UNFIT)
+        else:
+            for row in changed:
+                self.ranking[row] = self._rank(table, row)
+
+    def _rank(self, table: NodeTable, row: int) -> float:
+        if not self.mask[row] or not has_room(table, self.request, row):
+            return float(UNFIT)
+        return resource_score(table, self.request, row) + self.preference.item(row)
 
 
 class Shapes:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
+
 from tiphys.api.ownership import sets
 from tiphys.api.ownership.comparing import compare
 from tiphys.api.ownership.managers import UPDATE, Manager, capped, read, write
@@ -52,12 +54,35 @@ def record_update(old: Mapping[str, Any] | None, new: Object, message: Message, 
     new["metadata"].pop("managedFields", None)
     if old is not None and not managers:
         return
-    before = old if old is not None else zero_of(message)
-    changed, removed = compare(untracked(before), new, message)
+    removed: Fields = {}
+    if old is None:
+        changed = _created(new, message)
+    else:
+        changed, removed = compare(untracked(old), new, message)
     elsewhere = differences(old, new, managers, writer.api_version)
     managers = updated(managers, owned(changed, writer), removed, writer, elsewhere)
     if managers:
         new["metadata"]["managedFields"] = write(managers)
+
+
+# What new objects own, by what they say without their names: a template is stamped out many times.
+_STAMPS_MAX, _STAMP_BYTES_MAX = 256, 4_096
+
+
+def _created(new: Object, message: Message) -> Fields:
+    """Everything that a new object says. The name is never owned, so copies with other names own the same."""
+    stamps = message.plans.setdefault("ownership stamps", {})
+    assert isinstance(stamps, dict)
+    metadata = {name: value for name, value in new["metadata"].items() if name != "name"}
+    stamp = orjson.dumps({**new, "metadata": metadata})
+    known: Fields | None = stamps.get(stamp)
+    if known is None:
+        known, _ = compare(zero_of(message), new, message)
+        if len(stamp) <= _STAMP_BYTES_MAX:
+            if len(stamps) >= _STAMPS_MAX:
+                stamps.clear()
+            stamps[stamp] = known
+    return known
 
 
 def untracked(obj: Mapping[str, Any]) -> Mapping[str, Any]:
