@@ -190,7 +190,22 @@ async def test_a_taken_address_is_named(dns):
         await other.run()
 
 
-async def test_names_fail_until_the_zone_is_whole(upstream):
+async def test_a_question_waits_until_the_zone_is_whole(upstream):
+    late, whole = StillInformer(), asyncio.Event()
+    late.synced = whole.wait
+    server = DnsServer(None, DnsSettings(listen=(("127.0.0.1", 0),)), informer_of=lambda _: late)
+    task = asyncio.create_task(server.run())
+    await server.listening.wait()
+    asking = asyncio.create_task(Running(server, {}, upstream).udp(query(WEB)))
+    await asyncio.sleep(0.05)
+    whole.set()
+    assert message.code_of(await asking) == message.NXDOMAIN
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_names_fail_while_the_zone_does_not_become_whole(upstream, monkeypatch):
+    monkeypatch.setattr("tiphys.dns.server.INCOMPLETE_SECONDS", 0)
     settings = DnsSettings(listen=(("127.0.0.1", 0),), upstream=(upstream.address,))
     never = StillInformer()
     never.synced = asyncio.Event().wait

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -22,7 +23,9 @@ from tiphys.cluster.identities import Identities
 from tiphys.cluster.master import Master
 from tiphys.cluster.settings import Settings
 from tiphys.dns.server import DnsServer
+from tiphys.dns.server import bind as dns_sockets
 from tiphys.dns.settings import DnsSettings
+from tiphys.network import kept_sockets
 from tiphys.network.door import NotPermitted
 from tiphys.network.kernel import KernelNetwork
 from tiphys.network.settings import NetworkSettings
@@ -134,7 +137,11 @@ def _dns(settings: Settings, client: Client, informers: Informers) -> DnsServer:
         address=settings.dns_address,
         own_cidrs=(settings.pod_cidr, settings.service_cidr),
     )
-    return DnsServer(client, own, informer_of=informers.of)
+
+    def sockets(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+        return kept_sockets.bound(settings.run_dir, (host, port), dns_sockets)
+
+    return DnsServer(client, own, informer_of=informers.of, sockets=sockets)
 
 
 @asynccontextmanager

@@ -11,7 +11,9 @@ import shutil
 from pathlib import Path
 
 from tiphys.cluster import identities, node
+from tiphys.cluster.saved import NO_IMAGES_BEFORE
 from tiphys.cluster.settings import Settings
+from tiphys.network import kept_sockets
 from tiphys.network.kernel import KernelNetwork
 from tiphys.network.packets import remove_table
 from tiphys.node.volumes import mounts
@@ -20,15 +22,6 @@ from tiphys.runtime.crun import CrunRuntime
 
 # How long containers get to end by themselves, all at once.
 GRACE_SECONDS = 10.0
-# Says that there were no images on this machine before us, so that all of them are ours to remove.
-NO_IMAGES_BEFORE = "no-images-before"
-
-
-def note_storage(settings: Settings) -> None:
-    """Remember, at the first start, whether the image store was there before us."""
-    if not settings.storage_root.exists() and not settings.database.exists():
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (settings.data_dir / NO_IMAGES_BEFORE).touch()
 
 
 async def stop(settings: Settings) -> int:
@@ -44,6 +37,7 @@ async def stop(settings: Settings) -> int:
             await runtime.remove_sandbox(sandbox.id)
     finally:
         await runtime.close()
+    await asyncio.to_thread(kept_sockets.drop, settings.run_dir)
     await KernelNetwork(node.network_settings(settings)).purge()
     await asyncio.to_thread(remove_table, "ip", f"{settings.nft_table}-services")
     for directory in (settings.data_dir / "node", settings.run_dir / "node"):

@@ -34,8 +34,12 @@ class Upstream(Exception):
         self.target = target
 
 
+class ZoneIncomplete(Exception):
+    """The name is one of the cluster, and the zone is not whole yet."""
+
+
 class Answers:
-    """`synced` says whether the zone is whole; before that, its names get SERVFAIL, and clients ask again."""
+    """`synced` says whether the zone is whole; before that, nothing is known about its names."""
 
     def __init__(self, zone: Zone) -> None:
         self.synced = False
@@ -56,16 +60,16 @@ class Answers:
         return self._kept
 
     def answer(self, data: bytes, *, udp: bool) -> bytes | None:
-        """The answer; None for what is not answered at all. Raises Upstream."""
+        """The answer; None for what is not answered at all. Raises Upstream and ZoneIncomplete."""
         try:
             query = message.parse(data)
         except Malformed:
             return message.refusal(data, message.FORMERR)
         code = _refused(query)
         if code is None and self._zone.is_ours(query.name):
-            if self.synced:
-                return self._from_zone(data, query, udp=udp)
-            code = message.SERVFAIL
+            if not self.synced:
+                raise ZoneIncomplete
+            return self._from_zone(data, query, udp=udp)
         if code is None:
             raise Upstream(query)
         return message.encode(query, Answer(code, authoritative=False))

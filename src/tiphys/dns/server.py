@@ -1,8 +1,8 @@
 """
 The cluster's DNS server: the zone kept by watches, the sockets that answer from it, and upstream for all other names.
 
-It answers from its first moment on: while the zone is not whole yet, names of the cluster get SERVFAIL (clients ask
-again) and other names are forwarded already.
+It answers from its first moment on: other names are forwarded already while the zone is not whole yet. Questions about
+names of the cluster wait for it some seconds, since resolvers give up at once on SERVFAIL, which they get afterwards.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tiphys.api.resources import Resource
 from tiphys.client.client import Client
 from tiphys.client.informer import Informer, Informers
 from tiphys.dns import message
-from tiphys.dns.answers import TCP_BYTES, Answers, Upstream, with_target
+from tiphys.dns.answers import TCP_BYTES, Answers, Upstream, ZoneIncomplete, with_target
 from tiphys.dns.follow import Follower
 from tiphys.dns.forward import Forwarder
 from tiphys.dns.listeners import TcpListener, UdpListener
@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 Address = tuple[str, int]
 # Two sockets of one number: somebody may take the second one meanwhile.
 PORT_TRIES = 10
+# Less than the five seconds after which resolvers ask again.
+INCOMPLETE_SECONDS = 4.0
+
+Sockets = tuple[socket.socket, socket.socket]
 
 
 class DnsServer:
@@ -36,13 +40,19 @@ class DnsServer:
     `await DnsServer(client, settings).run()`. In a process with shared informers, `informer_of` gives them.
 
     `listening` is set when the sockets are open (`addresses` then has their true ports), `synced` when the zone is
-    whole.
+    whole. `sockets` gives a UDP and a TCP socket for an address, if they are not simply to be opened.
     """
 
     def __init__(
-        self, client: Client, settings: DnsSettings, *, informer_of: Callable[[Resource], Informer] | None = None
+        self,
+        client: Client,
+        settings: DnsSettings,
+        *,
+        informer_of: Callable[[Resource], Informer] | None = None,
+        sockets: Callable[[str, int], Sockets] | None = None,
     ) -> None:
         self._settings = settings
+        self._sockets = sockets or bind
         self._informers: Informers | None = None
         if informer_of is None:
             self._informers = Informers(client)
@@ -56,11 +66,12 @@ class DnsServer:
 
     async def run(self) -> None:
         """Work until cancelled. Raises OSError at once if an address is taken."""
-        bound = [_bind(*address) for address in self._settings.listen]
+        bound = [self._sockets(*address) for address in self._settings.listen]
         closers: list[Callable[[], None]] = []
         try:
             async with asyncio.TaskGroup() as group:
-                resolver = ClusterResolver(self.answers, Forwarder(self._settings))
+                whole = asyncio.Event()
+                resolver = ClusterResolver(self.answers, Forwarder(self._settings), whole)
                 for udp, tcp in bound:
                     closers.append(UdpListener(udp, resolver, group.create_task).close)
                     listener = TcpListener(resolver, group.create_task)
@@ -73,6 +84,7 @@ class DnsServer:
                 group.create_task(self._follower.run(), name="dns zone")
                 await self.synced.wait()
                 self.answers.synced = True
+                whole.set()
         finally:
             for close in closers:
                 close()
@@ -84,8 +96,9 @@ class DnsServer:
 class ClusterResolver:
     """The zone first, upstream for the rest. A mistake of ours costs one answer, never the server."""
 
-    def __init__(self, answers: Answers, forwarder: Forwarder) -> None:
+    def __init__(self, answers: Answers, forwarder: Forwarder, whole: asyncio.Event) -> None:
         self._answers = answers
+        self._whole = whole
         self._forwarder = forwarder
         self.kept = answers.kept
 
@@ -97,13 +110,15 @@ class ClusterResolver:
             if wanted.known is not None:
                 return None
             return self._forwarder.kept(query, query.udp_bytes_max if udp else TCP_BYTES)
+        except ZoneIncomplete:
+            return None
         except Exception:
             log.exception("a DNS query could not be answered")
             return message.refusal(data, message.SERVFAIL) or b""
 
     async def slow(self, data: bytes, *, udp: bool) -> bytes:
         try:
-            return self._answers.answer(data, udp=udp) or b""
+            return await self._known(data, udp=udp)
         except Upstream as wanted:
             try:
                 return await self._from_upstream(wanted, udp=udp)
@@ -112,6 +127,17 @@ class ClusterResolver:
         except Exception:
             log.exception("a DNS query could not be answered")
         return message.refusal(data, message.SERVFAIL) or b""
+
+    async def _known(self, data: bytes, *, udp: bool) -> bytes:
+        """From the zone, once it is whole. Raises Upstream."""
+        try:
+            return self._answers.answer(data, udp=udp) or b""
+        except ZoneIncomplete:
+            try:
+                await asyncio.wait_for(self._whole.wait(), INCOMPLETE_SECONDS)
+            except TimeoutError:
+                return message.refusal(data, message.SERVFAIL) or b""
+        return self._answers.answer(data, udp=udp) or b""
 
     async def _from_upstream(self, wanted: Upstream, *, udp: bool) -> bytes:
         query = wanted.query
@@ -127,7 +153,7 @@ class ClusterResolver:
         return with_target(query, wanted.known, found, message.code_of(data), bytes_max)
 
 
-def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+def bind(host: str, port: int) -> Sockets:
     """A UDP and a TCP socket with one address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     tries = PORT_TRIES if port == 0 else 1
