@@ -178,6 +178,16 @@ async def test_waiting_for_a_version_that_does_not_come_ends(follow):
     assert informer._waiters == []
 
 
+async def test_who_is_cancelled_while_the_version_comes_stays_cancelled(follow):
+    informer = await follow()
+    waiting = asyncio.create_task(informer.reached("999999"))
+    await asyncio.sleep(0)
+    informer._advance("999999")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
 async def test_selectors_go_with_lists_and_watches(follow, line):
     await follow(namespace="shop", field_selector="metadata.name=a")
     assert all("fieldSelector=metadata.name%3Da" in target for target in line.targets)

@@ -43,3 +43,8 @@ def test_stays_under_the_ceilings(path):
 def test_no_room_is_called_utils():
     vague = {"utils", "common", "helpers", "core", "manager", "misc"}
     assert [str(p) for p in FILES if p.stem in vague or p.parent.name in vague] == []
+
+
+def test_nobody_waits_by_wait_for():
+    """In Python 3.11 it swallows a cancellation that comes together with the answer; `asyncio.timeout` does not."""
+    assert [str(path) for path in FILES if "asyncio.wait_for(" in path.read_text()] == []

@@ -251,7 +251,8 @@ class Cache:
         if self.revision >= revision:
             return
         try:
-            await asyncio.wait_for(self._reach(revision), FUTURE_WAIT_SECONDS)
+            async with asyncio.timeout(FUTURE_WAIT_SECONDS):
+                await self._reach(revision)
         except TimeoutError:
             raise too_large_revision(revision, self.revision) from None
 

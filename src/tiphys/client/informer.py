@@ -114,7 +114,8 @@ class Informer:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((wanted, waiter))
         try:
-            await asyncio.wait_for(waiter, timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):
+                await waiter
         except TimeoutError:
             return False
         finally:
