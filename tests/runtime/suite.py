@@ -139,6 +139,16 @@ class RuntimeContract:
         chunks = [chunk async for chunk in process.output()]
         assert sorted(chunks) == [(1, b"out\n"), (2, b"err\n")] and await within(5, process.wait()) == 7
 
+    async def test_a_command_that_is_not_there_tells_so_and_ends_with_127(self, runtime, make):
+        await runtime.prepare(make("a", SLEEPS))
+        await runtime.start("a")
+        for tty in (False, True):
+            process = await runtime.execute("a", ["/no/such/program"], tty=tty)
+            output = b"".join([data async for _, data in process.output()])
+            assert b"OCI runtime exec failed" in output and b'"/no/such/program"' in output
+            assert await within(5, process.wait()) == 127
+            process.close()
+
     async def test_an_executed_command_can_be_killed(self, runtime, make):
         await runtime.prepare(make("a", SLEEPS))
         await runtime.start("a")

@@ -5,6 +5,7 @@ import pytest
 from runtime.suite import IMAGE, RuntimeContract
 from tiphys.runtime.door import Credentials, PullFailed, SandboxSpec
 from tiphys.runtime.fake import Answer, FakeRuntime, fake_image
+from tiphys.runtime.refusals import refusal_of
 
 
 @pytest.fixture
@@ -21,6 +22,9 @@ async def runtime():
 
 
 def answer(container_id, command):
+    if command == ["/no/such/program"]:
+        refusal = refusal_of("No such file or directory", command)
+        return Answer(refusal.code, b"", refusal.text.encode())
     return Answer(7, b"out\n", b"err\n") if "exit 7" in command[-1] else Answer(None)
 
 

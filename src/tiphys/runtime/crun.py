@@ -31,6 +31,7 @@ from tiphys.runtime.door import (
     ImageInUse,
     ImageMissing,
     NotFound,
+    Process,
     Resources,
     RuntimeFailure,
     SandboxSpec,
@@ -41,7 +42,7 @@ from tiphys.runtime.lives import Lives
 from tiphys.runtime.sandbox import Sandboxes
 from tiphys.runtime.settings import RuntimeSettings
 from tiphys.runtime.storage import Storage
-from tiphys.runtime.streams import Attached, Executed
+from tiphys.runtime.streams import Attached
 
 log = logging.getLogger(__name__)
 
@@ -232,7 +233,7 @@ class CrunRuntime:
 
     async def execute(
         self, container_id: str, command: Sequence[str], *, tty: bool = False, stdin: bool = False
-    ) -> Executed:
+    ) -> Process:
         self._lives.running(container_id)
         return await self._commands.execute(container_id, command, tty=tty, stdin=stdin)
 

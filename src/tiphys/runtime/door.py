@@ -277,7 +277,8 @@ class Runtime(Protocol):
 
     async def execute(
         self, container_id: str, command: Sequence[str], *, tty: bool = False, stdin: bool = False
-    ) -> Process: ...
+    ) -> Process:
+        """A command that cannot be started is a Process too: a line of error, and the code 127 or 126."""
 
     async def attach(self, container_id: str) -> Process: ...
 

@@ -22,6 +22,7 @@ from typing import IO
 
 from tiphys.runtime import monitor
 from tiphys.runtime.door import NotFound
+from tiphys.runtime.refusals import Refusal
 
 CHUNK_BYTES = 32768
 # conmon's: eight KiB after a byte that names the stream.
@@ -30,10 +31,22 @@ STDOUT_PACKET, STDERR_PACKET = 2, 3
 
 
 class Executed:
-    """`crun exec` stays as the parent of the command; its exit code is the command's."""
+    """
+    `crun exec` stays as the parent of the command; its exit code is the command's. `refused` is asked once it has
+    ended: whether it never came to start the command. `cleanup` is called last.
+    """
 
-    def __init__(self, process: subprocess.Popen[bytes], *, terminal: int = -1, cleanup: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        *,
+        terminal: int = -1,
+        refused: Callable[[], Refusal | None],
+        cleanup: Callable[[], None],
+    ) -> None:
         self._process = process
+        self._refused = refused
+        self._refusal: Refusal | None = None
         self._terminal = terminal
         self._cleanup = cleanup
         self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -77,6 +90,10 @@ class Executed:
                     del self._outputs[descriptor]
                     if descriptor != self._terminal:
                         os.close(descriptor)
+        await self.wait()
+        if self._refusal is not None:
+            on_terminal = self._terminal >= 0
+            yield (1, f"{self._refusal.text}\r\n".encode()) if on_terminal else (2, f"{self._refusal.text}\n".encode())
 
     async def resize(self, columns: int, rows: int) -> None:
         if self._terminal >= 0:
@@ -112,6 +129,9 @@ class Executed:
         os.close(self._pidfd)
         self._pidfd = -1
         code = self._process.wait()
+        if code:
+            self._refusal = self._refused()
+            code = self._refusal.code if self._refusal is not None else code
         if not self._code.done():
             self._code.set_result(code if code >= 0 else 128 - code)
         self._cleanup()
