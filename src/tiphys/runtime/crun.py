@@ -22,7 +22,7 @@ from typing import Any, TextIO, TypeVar
 from tiphys.aio import clock as clocks
 from tiphys.runtime import cgroups, kernel, monitor, records, workspace
 from tiphys.runtime.commands import Commands
-from tiphys.runtime.containers import Containers
+from tiphys.runtime.containers import Containers, Record
 from tiphys.runtime.door import (
     ContainerSpec,
     ContainerStatus,
@@ -104,7 +104,9 @@ class CrunRuntime:
     # images
 
     async def image(self, reference: str) -> Image | None:
-        stored = await self._work(self._storage.find, reference)
+        # Two looks at files are quicker than a worker thread, whose turn comes after what others wait for.
+        changed = not self._storage.is_current()
+        stored = await self._work(self._storage.find, reference) if changed else self._storage.find(reference)
         return stored.image if stored else None
 
     async def images(self) -> Sequence[Image]:
@@ -165,12 +167,7 @@ class CrunRuntime:
         async with self._locks[spec.id]:
             if spec.id in self._lives:
                 return
-            sandbox = await self._sandbox(spec.sandbox)
-            stored = await self._work(self._storage.find, spec.image)
-            if stored is None:
-                raise ImageMissing(f"image {spec.image} is not present")
-            build = self._containers.build
-            await self._lives.admit(await self._work(build, spec, stored, sandbox, self._oom_score(spec)))
+            await self._lives.admit(await self._work(self._build, spec))
 
     async def start(self, container_id: str) -> ContainerStatus:
         return await _whole(self._start(container_id))
@@ -265,8 +262,17 @@ class CrunRuntime:
             self._told_of_oom_score = True
         return None
 
+    def _build(self, spec: ContainerSpec) -> Record:
+        sandbox, stored = self._found(spec.sandbox), self._storage.find(spec.image)
+        if stored is None:
+            raise ImageMissing(f"image {spec.image} is not present")
+        return self._containers.build(spec, stored, sandbox, self._oom_score(spec))
+
     async def _sandbox(self, sandbox_id: str) -> SandboxSpec:
-        spec = await self._work(self._sandboxes.find, sandbox_id)
+        return await self._work(self._found, sandbox_id)
+
+    def _found(self, sandbox_id: str) -> SandboxSpec:
+        spec = self._sandboxes.find(sandbox_id)
         if spec is None:
             raise NotFound(f"no sandbox {sandbox_id}")
         return spec

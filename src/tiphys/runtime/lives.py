@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 # Where conmons live: beside the sandboxes, not in them, so that a pod's limits are the pod's own.
 MONITORS = "monitors"
+# Starts that are under way at once; more only take turns on the processors.
+LAUNCHES_MAX = 4
 
 
 @dataclass(slots=True)
@@ -55,6 +57,8 @@ class Lives:
         self._pool = pool
         self._clock = clock
         self.spawner = Spawner()
+        # Starts wait for other programs most of the time: work that takes a moment does not queue behind them.
+        self._launching = ThreadPoolExecutor(LAUNCHES_MAX, "launch")
         self._lives: dict[str, Life] = {}
 
     def __iter__(self) -> Iterator[Life]:
@@ -94,13 +98,16 @@ class Lives:
             if life.pidfd >= 0:
                 self._unwatch(life)
         self._lives.clear()
+        self._launching.shutdown(wait=True)
         self.spawner.close()
         self._containers.close()
 
     async def start(self, life: Life) -> None:
         record = life.record
         try:
-            record.pid = await self._work(self._containers.launch, record, self.spawner, self._clock())
+            launch = self._containers.launch
+            loop = asyncio.get_running_loop()
+            record.pid = await loop.run_in_executor(self._launching, launch, record, self.spawner, self._clock())
         except StartFailed as error:
             await self._work(self._containers.finish, record, str(error), START_FAILED_CODE)
             life.exited.set()

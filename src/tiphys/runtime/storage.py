@@ -32,14 +32,18 @@ class Storage:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._files = (root / "overlay-images/images.json", root / "overlay-layers/layers.json")
         self._stamps: tuple[Stamp | None, Stamp | None] = (None, None)
         self._stored: list[Stored] = []
 
+    def is_current(self) -> bool:
+        """Whether the answers come from memory."""
+        return self._look() == self._stamps
+
     def all(self) -> list[Stored]:
-        files = (self._root / "overlay-images/images.json", self._root / "overlay-layers/layers.json")
-        stamps = (_stamp(files[0]), _stamp(files[1]))
+        stamps = self._look()
         if stamps != self._stamps:
-            images, layers = (json.loads(path.read_bytes()) if path.exists() else [] for path in files)
+            images, layers = (json.loads(path.read_bytes()) if path.exists() else [] for path in self._files)
             sizes = {layer["id"]: (layer.get("parent", ""), layer.get("diff-size", 0)) for layer in layers}
             self._stored = [self._read(record, sizes) for record in images if record.get("layer", "") in {*sizes, ""}]
             self._stamps = stamps
@@ -63,6 +67,9 @@ class Storage:
         own = f"l/{(directory / 'link').read_text().strip()}"
         below = directory / "lower"
         return f"{own}:{below.read_text().strip()}" if below.exists() else own
+
+    def _look(self) -> tuple[Stamp | None, Stamp | None]:
+        return _stamp(self._files[0]), _stamp(self._files[1])
 
     @property
     def overlay_dir(self) -> Path:
