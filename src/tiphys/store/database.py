@@ -1,8 +1,13 @@
 """
 The SQLite file: tables, statements and their errors. Synchronous; each thread opens its own connection.
 
-`current` holds what is, `history` what happened lately; they are apart so that a read of now never passes over the
-past, and compaction deletes from one end of one table. WAL with `synchronous=FULL`: a commit that returned is on disk.
+`history` has each version of each object once, in the order of revisions; `current` says which version of a key is now.
+So a write adds one value at the end of one table and changes a small row of the other. A version goes when the event
+that superseded it is compacted, a deletion when it is compacted itself; what is current always stays. WAL with
+`synchronous=FULL`: a commit that returned is on disk.
+
+Rejected: the present values in `current` as well. Each write then changed a page in the middle of a large tree, and
+cost twice the time and the bytes.
 """
 
 from __future__ import annotations
@@ -18,14 +23,21 @@ from tiphys.store.door import Damaged, Entry, Event, StoreError, Unavailable
 from tiphys.store.history import prefix_end
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS current (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS current (key TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS history (
-    revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, previous_revision INTEGER, previous_value BLOB);
+    revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, previous INTEGER);
 CREATE TABLE IF NOT EXISTS mark (name TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID;
 """
-# Rows of one multi-row statement: SQLite takes 32,766 parameters, 5 a row.
+# Says of a file that its tables are these; a file of another making is refused.
+FORMAT = 2
+# The log is brought into the file after so many pages: pages that change often are then written once for many commits.
+CHECKPOINT_PAGES = 4_000
+# Pages of the writer's that stay in memory.
+CACHE_KIBIBYTES = 8_000
+# Rows of one multi-row statement: SQLite takes 32,766 parameters, 4 a row.
 ROWS_MAX = 500
 BUSY_SECONDS = 5.0
+_PRESENT = "SELECT c.key, h.value, c.revision FROM current c CROSS JOIN history h ON h.revision = c.revision"
 
 
 def _event(row: tuple[int, str, bytes | None, int | None, bytes | None]) -> Event:
@@ -63,8 +75,11 @@ class Database:
                 self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
                 self._connection.execute("PRAGMA journal_mode=WAL")
                 self._connection.execute("PRAGMA synchronous=FULL")
+                self._connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+                self._connection.execute(f"PRAGMA cache_size=-{CACHE_KIBIBYTES}")
                 self._check()
                 self._connection.executescript(SCHEMA)
+                self._connection.execute(f"PRAGMA user_version={FORMAT}")
             else:
                 self._connection.execute("PRAGMA query_only=ON")
 
@@ -72,6 +87,9 @@ class Database:
         answer = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if answer != "ok":
             raise Damaged(f"the database {self._path} is damaged ({answer}): restore it from a backup")
+        made = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if made and self._connection.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
+            raise StoreError(f"the database {self._path} was made by another version of this program: use that one")
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -104,23 +122,30 @@ class Database:
         """The newest revision: compaction always leaves the newest row of the history."""
         return int(self._connection.execute("SELECT coalesce(max(revision), 0) FROM history").fetchone()[0])
 
-    def compacted(self) -> int:
-        row = self._connection.execute("SELECT revision FROM mark WHERE name = 'compacted'").fetchone()
+    def mark(self, name: str) -> int:
+        """`compacted`: the history up to there is refused. `trimmed`: its rows have gone, too."""
+        row = self._connection.execute("SELECT revision FROM mark WHERE name = ?", (name,)).fetchone()
         return int(row[0]) if row else 0
+
+    def _set_mark(self, name: str, revision: int) -> None:
+        self._connection.execute(
+            "INSERT INTO mark VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET revision = max(revision, ?2)",
+            (name, revision),
+        )
 
     def entries(self, keys: Sequence[str]) -> dict[str, Entry]:
         found: dict[str, Entry] = {}
         for start in range(0, len(keys), ROWS_MAX):
             part = keys[start : start + ROWS_MAX]
             marks = ",".join("?" * len(part))
-            rows = self._connection.execute(f"SELECT key, value, revision FROM current WHERE key IN ({marks})", part)
+            rows = self._connection.execute(f"{_PRESENT} WHERE c.key IN ({marks})", part)
             found.update((row[0], Entry(*row)) for row in rows)
         return found
 
     def scan(self, prefix: str, after: str, limit: int) -> list[Entry]:
         """Entries under `prefix` with keys greater than `after`; `limit` -1 is all."""
         rows = self._connection.execute(
-            "SELECT key, value, revision FROM current WHERE key >= ? AND key < ? AND key > ? ORDER BY key LIMIT ?",
+            f"{_PRESENT} WHERE c.key >= ? AND c.key < ? AND c.key > ? ORDER BY c.key LIMIT ?",
             (prefix, prefix_end(prefix), after, limit),
         )
         return [Entry(*row) for row in rows]
@@ -128,8 +153,9 @@ class Database:
     def events(self, prefix: str, after: int, up_to: int, limit: int) -> list[Event]:
         """Events in revision order; `limit` -1 is all."""
         rows = self._connection.execute(
-            "SELECT revision, key, value, previous_revision, previous_value FROM history"
-            " WHERE revision > ? AND revision <= ? AND key >= ? AND key < ? ORDER BY revision LIMIT ?",
+            "SELECT h.revision, h.key, h.value, h.previous, p.value FROM history h"
+            " LEFT JOIN history p ON p.revision = h.previous"
+            " WHERE h.revision > ? AND h.revision <= ? AND h.key >= ? AND h.key < ? ORDER BY h.revision LIMIT ?",
             (after, up_to, prefix, prefix_end(prefix), limit),
         )
         return [_event(row) for row in rows]
@@ -141,38 +167,40 @@ class Database:
             part = events[start : start + ROWS_MAX]
             values: list[object] = []
             for event in part:
-                previous = event.previous
-                values += (event.revision, event.key, event.value)
-                values += (previous.revision, previous.value) if previous else (None, None)
-            self._connection.execute(f"INSERT INTO history VALUES {','.join(['(?,?,?,?,?)'] * len(part))}", values)
+                previous = event.previous.revision if event.previous is not None else None
+                values += (event.revision, event.key, event.value, previous)
+            self._connection.execute(f"INSERT INTO history VALUES {','.join(['(?,?,?,?)'] * len(part))}", values)
 
     def put(self, final: Mapping[str, Entry | None]) -> None:
         kept = [entry for entry in final.values() if entry is not None]
         gone = [key for key, entry in final.items() if entry is None]
         for start in range(0, len(kept), ROWS_MAX):
             part = kept[start : start + ROWS_MAX]
-            values = [field for entry in part for field in (entry.key, entry.revision, entry.value)]
-            self._connection.execute(
-                f"INSERT OR REPLACE INTO current VALUES {','.join(['(?,?,?)'] * len(part))}", values
-            )
+            values = [field for entry in part for field in (entry.key, entry.revision)]
+            self._connection.execute(f"INSERT OR REPLACE INTO current VALUES {','.join(['(?,?)'] * len(part))}", values)
         for start in range(0, len(gone), ROWS_MAX):
             keys = gone[start : start + ROWS_MAX]
             self._connection.execute(f"DELETE FROM current WHERE key IN ({','.join('?' * len(keys))})", keys)
 
     def compact(self, revision: int, rows_max: int) -> bool:
-        """Delete up to `rows_max` of the oldest events at or before `revision`; True if more wait."""
+        """Forget up to `rows_max` of the oldest events at or before `revision`; True if more wait."""
         with self.transaction("IMMEDIATE"):
             newest = self.revision()
+            self._set_mark("compacted", min(revision, newest))
+            trimmed, last = self.mark("trimmed"), min(revision, newest - 1)
+            found = self._connection.execute(
+                "SELECT revision FROM history WHERE revision > ? AND revision <= ? ORDER BY revision LIMIT ?",
+                (trimmed, last, rows_max),
+            ).fetchall()
+            more = len(found) == rows_max
+            span = (trimmed, found[-1][0] if more else last)
             self._connection.execute(
-                "INSERT INTO mark VALUES ('compacted', ?1)"
-                " ON CONFLICT (name) DO UPDATE SET revision = max(revision, excluded.revision)",
-                (min(revision, newest),),
-            )
-            deleted = self._connection.execute(
                 "DELETE FROM history WHERE revision IN"
-                " (SELECT revision FROM history WHERE revision <= ? ORDER BY revision LIMIT ?)",
-                (min(revision, newest - 1), rows_max),
-            ).rowcount
+                " (SELECT previous FROM history WHERE revision > ? AND revision <= ? AND previous IS NOT NULL)",
+                span,
+            )
+            self._connection.execute("DELETE FROM history WHERE revision > ? AND revision <= ? AND value IS NULL", span)
+            self._set_mark("trimmed", span[1])
         with self.errors():
             self._connection.execute("PRAGMA incremental_vacuum(200)").fetchall()
-        return deleted == rows_max
+        return more

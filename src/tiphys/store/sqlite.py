@@ -61,10 +61,9 @@ class SqliteStore:
             self._lock.release()
             raise
         self._history_max = history_max
-        self._compacted = self._writer.compacted()
+        self._compacted = self._writer.mark("compacted")
         revision = self._writer.revision()
-        oldest = self._writer.events("", 0, revision, 1)
-        self._kept_from = oldest[0].revision if oldest else revision
+        self._kept_from = self._writer.mark("trimmed")
         self._feed = Feed(self._read_history, revision)
         self._loop = asyncio.get_running_loop()
         self._reads = ThreadPoolExecutor(1, thread_name_prefix="store-read")
