@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from server_builders import serving
 
+# What a healthy server needs at most, on a machine whose cores are all busy.
+FAST_SECONDS = 1.0
 CONTEXT = ssl.create_default_context()
 CONTEXT.check_hostname = False
 CONTEXT.verify_mode = ssl.CERT_NONE
@@ -35,6 +37,7 @@ class Attacker:
 
     def __init__(self, server):
         self.server = server
+        self.growth_mb_max = 120
 
     @contextmanager
     def line(self):
@@ -94,4 +97,5 @@ def attacking(server):
     before = server.rss_mb
     yield attacker
     quick = min(attacker.ask("GET", "/api/v1/namespaces/default").seconds for _ in range(3))
-    assert (quick < 0.5, server.rss_mb - before < 120) == (True, True), (quick, server.rss_mb - before)
+    growth = server.rss_mb - before
+    assert (quick < FAST_SECONDS, growth < attacker.growth_mb_max) == (True, True), (quick, growth)

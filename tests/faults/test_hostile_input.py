@@ -10,7 +10,7 @@ from hostile_builders import attacked_server, attacking
 MAPS = "/api/v1/namespaces/default/configmaps"
 DEEP = 100_000
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-SOON_SECONDS = 3.0
+SOON_SECONDS = 5.0
 
 
 def config_map(name="a", **more):

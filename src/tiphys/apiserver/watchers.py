@@ -22,8 +22,8 @@ from tiphys.apiserver.records import Record
 # Frames, and bytes of frames, that may wait for one connection before it is cut.
 QUEUE_MAX = 10_000
 QUEUE_BYTES_MAX = 32 * 1024 * 1024
-# Frames joined into one chunk while the initial state is sent.
-INITIAL_CHUNK_MAX = 256
+# Frames are joined into chunks of about this size: what a slow connection has been given is a copy of its own.
+CHUNK_BYTES = 256 * 1024
 
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 
@@ -151,6 +151,7 @@ class Watcher:
         self._size += len(frame)
         if len(self._queue) >= QUEUE_MAX or self._size > QUEUE_BYTES_MAX:
             self._queue.clear()
+            self._size = 0
             self._queue.append(error_frame(errors.expired("too many events wait for this watcher, list again")))
             self._ended = True
         else:
@@ -182,16 +183,27 @@ class Watcher:
                 yield chunk
             while True:
                 if self._queue:
-                    chunk = b"".join(self._queue) if len(self._queue) > 1 else self._queue[0]
-                    self._queue.clear()
-                    self._size = 0
-                    yield chunk
+                    yield self._taken()
                 elif self._ended:
                     return
                 else:
                     await self._wait()
         finally:
             self.close()
+
+    def _taken(self) -> bytes:
+        """The next chunk of what waits."""
+        queue = self._queue
+        if len(queue) == 1:
+            self._size = 0
+            return queue.popleft()
+        chunk: list[bytes] = []
+        size = 0
+        while queue and size < CHUNK_BYTES:
+            chunk.append(queue.popleft())
+            size += len(chunk[-1])
+        self._size -= size
+        return b"".join(chunk)
 
     async def _wait(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
@@ -213,10 +225,12 @@ class Watcher:
 
 def _in_chunks(frames: Iterable[bytes]) -> Iterable[bytes]:
     chunk: list[bytes] = []
+    size = 0
     for frame in frames:
         chunk.append(frame)
-        if len(chunk) >= INITIAL_CHUNK_MAX:
+        size += len(frame)
+        if size >= CHUNK_BYTES:
             yield b"".join(chunk)
-            chunk = []
+            chunk, size = [], 0
     if chunk:
         yield b"".join(chunk)
