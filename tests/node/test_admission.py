@@ -94,3 +94,16 @@ def test_of_two_that_come_at_once_the_first_is_taken(tmp_path):
         assert (await box.until(phase("Failed"), "b"))["reason"] == "OutOfcpu"
 
     on_a_node(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("context", "reason"),
+    [
+        ({"appArmorProfile": {"type": "RuntimeDefault"}}, "AppArmor"),
+        ({"supplementalGroupsPolicy": "Strict"}, "SupplementalGroupsPolicyNotSupported"),
+    ],
+)
+def test_a_promise_about_security_that_is_not_kept_here_is_refused(context, reason):
+    assert refusal(new_pod(securityContext=context), [], HERE).reason == reason
+    unconfined = {"appArmorProfile": {"type": "Unconfined"}, "supplementalGroupsPolicy": "Merge"}
+    assert refusal(new_pod(securityContext=unconfined), [], HERE) is None

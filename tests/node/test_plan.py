@@ -163,3 +163,12 @@ def test_an_ephemeral_container_runs_once_beside_the_others():
     assert plan(pod, facts(known, initialized=True), NOW) == [FetchImage("debug")]
     known["debug"] = ran("debug", "exited", code=1)
     assert plan(pod, facts(known, initialized=True), NOW) == []
+
+
+def test_other_resources_are_another_run_only_where_the_container_says_so():
+    def hashed(memory, policy):
+        resize = [{"resourceName": "memory", "restartPolicy": policy}]
+        return spec_hash(container(resources={"limits": {"memory": memory}}, resizePolicy=resize))
+
+    assert hashed("64Mi", "NotRequired") == hashed("80Mi", "NotRequired") == spec_hash(container())
+    assert hashed("64Mi", "RestartContainer") != hashed("80Mi", "RestartContainer")

@@ -8,7 +8,7 @@ from tiphys.node import translate
 from tiphys.node.environment import ConfigError, Sources
 from tiphys.node.files import PodFiles
 from tiphys.node.translate import Place, container_spec, port_forwards, run_of, sandbox_spec
-from tiphys.runtime.door import ContainerStatus
+from tiphys.runtime.door import ContainerStatus, RuntimeFailure
 from tiphys.runtime.fake import fake_image
 
 IMAGE = fake_image("app:1")
@@ -55,6 +55,11 @@ def test_files_that_the_node_keeps_are_read_only_to_all(tmp_path):
     place = Place(settings(tmp_path), {"map": "/m", "disk": "/d"}, Sources(), "/logs/0.log", 8 << 30)
     mounts = container_spec(pod, one, 0, IMAGE, place).mounts
     assert [mount.read_only for mount in mounts[:2]] == [True, False]
+
+
+def test_a_user_namespace_of_ones_own_is_refused(tmp_path):
+    with pytest.raises(RuntimeFailure, match="hostUsers"):
+        sandbox_spec(new_pod(hostUsers=False), LEASE, settings(tmp_path))
 
 
 def test_a_mount_of_ones_own_wins_and_parents_come_first(tmp_path):

@@ -13,6 +13,7 @@ from typing import Any
 from tiphys.api import pods, quantity
 from tiphys.network.door import PortForward
 from tiphys.node import translate
+from tiphys.node.pod import spec
 from tiphys.node.pod.facts import Waiting
 from tiphys.node.security import forbidden_sysctl
 
@@ -26,7 +27,24 @@ def refusal(pod: Pod, others: Iterable[Pod], node: Node, allowed_sysctls: tuple[
     sysctl = forbidden_sysctl(pod, allowed_sysctls)
     if sysctl:
         return Waiting("SysctlForbidden", sysctl)
-    return _lacks_resources(pod, others, node) or _wrong_node(pod, node) or _ports_taken(pod, others)
+    return (
+        _not_supported(pod)
+        or _lacks_resources(pod, others, node)
+        or _wrong_node(pod, node)
+        or _ports_taken(pod, others)
+    )
+
+
+def _not_supported(pod: Pod) -> Waiting | None:
+    """A promise about security that this node does not keep is refused, never forgotten."""
+    shared = pod["spec"].get("securityContext") or {}
+    contexts = [shared, *(one.get("securityContext") or {} for one in spec.all_containers(pod))]
+    if any((context.get("appArmorProfile") or {}).get("type", "Unconfined") != "Unconfined" for context in contexts):
+        return Waiting("AppArmor", "Cannot enforce AppArmor: AppArmor profiles are not supported on this node")
+    if shared.get("supplementalGroupsPolicy") == "Strict":
+        reason = "SupplementalGroupsPolicyNotSupported"
+        return Waiting(reason, "SupplementalGroupsPolicy=Strict is not supported in this node")
+    return None
 
 
 def _lacks_resources(pod: Pod, others: list[Pod], node: Node) -> Waiting | None:

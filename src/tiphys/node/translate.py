@@ -20,7 +20,7 @@ from tiphys.node.security import security_of, sysctls_of, verify_non_root
 from tiphys.node.settings import NodeSettings
 from tiphys.node.volumes import subpath
 from tiphys.runtime import names
-from tiphys.runtime.door import ContainerSpec, ContainerStatus, Image, Mount, SandboxSpec
+from tiphys.runtime.door import ContainerSpec, ContainerStatus, Image, Mount, RuntimeFailure, SandboxSpec
 
 Pod = Mapping[str, Any]
 Container = Mapping[str, Any]
@@ -59,7 +59,9 @@ def sandbox_id(pod: Pod) -> str:
 
 
 def sandbox_spec(pod: Pod, lease: Lease | None, settings: NodeSettings) -> SandboxSpec:
-    """`lease` is None for pods in the host's network."""
+    """`lease` is None for pods in the host's network. RuntimeFailure for a pod whose users are not the host's."""
+    if pod["spec"].get("hostUsers") is False:
+        raise RuntimeFailure("user namespaces (hostUsers: false) are not supported on this node")
     return SandboxSpec(
         id=sandbox_id(pod),
         hostname=hostname_of(pod, settings.node_name),

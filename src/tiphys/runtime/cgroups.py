@@ -149,7 +149,7 @@ class V1:
             _write(cpu / "cpu.cfs_period_us", r.cpu_period_us)
             _write(cpu / "cpu.cfs_quota_us", r.cpu_quota_us or -1)
         if memory:
-            _write(memory / "memory.limit_in_bytes", r.memory_limit_bytes or -1)
+            _limit_memory(memory, r.memory_limit_bytes)
         if pids:
             _write(pids / "pids.max", r.pids_limit or "max")
         huge = self._of("hugetlb", group)
@@ -191,6 +191,18 @@ class V1:
         if "cpuset" in controllers:
             for name in ("cpuset.cpus", "cpuset.mems"):
                 _write(fresh / name, (parent / name).read_text().strip())
+
+
+def _limit_memory(directory: Path, limit_bytes: int) -> None:
+    """
+    Memory without and with swap, alike: a limit that the disk extends is none. The kernel refuses a moment in which the
+    first is above the second. 0 is no limit.
+    """
+    limits = [directory / "memory.limit_in_bytes", directory / "memory.memsw.limit_in_bytes"]
+    there = [path for path in limits if path.exists()]
+    is_raised = limit_bytes == 0 or limit_bytes > _number(limits[0])
+    for path in reversed(there) if is_raised else there:
+        _write(path, limit_bytes or -1)
 
 
 class Haste:

@@ -59,7 +59,8 @@ MANIFESTS = [
     probed("ready-by-name", HTTP, ports=[{"name": "web", "containerPort": 8080}], readinessProbe={
         "httpGet": {"path": "/status/204", "port": "web", "httpHeaders": [{"name": "X", "value": "1"}]}, **PATIENT}),
     probed("dies", f"touch /tmp/ok; (sleep 1; rm /tmp/ok) & {FOREVER}", livenessProbe={**file("/tmp/ok"), **STRICT}),
-    probed("sick-http", HTTP, startupProbe={"tcpSocket": {"port": 8080}, **PATIENT}, livenessProbe={"httpGet": {"path": "/status/500", "port": 8080}, **STRICT}),
+    probed("sick-http", HTTP, startupProbe={"tcpSocket": {"port": 8080}, **PATIENT}, livenessProbe={
+        "httpGet": {"path": "/status/500", "port": 8080}, **STRICT}),
     probed("slow-start", f"sleep 2; touch /tmp/up; {FOREVER}", startupProbe={**file("/tmp/up"), **PATIENT},
            livenessProbe={**file("/tmp/up"), **STRICT}, readinessProbe={**file("/tmp/up"), **PATIENT}),
     probed("never-starts", FOREVER, startupProbe={**file("/tmp/up"), "periodSeconds": 1, "failureThreshold": 2}),
@@ -68,6 +69,8 @@ MANIFESTS = [
     pod("bad-hook", main={"lifecycle": {"postStart": {"exec": {"command": ["sh", "-c", "echo oh; exit 5"]}}}}),
     pod("says-goodbye", "trap 'echo term; exit 0' TERM; sleep 999 & wait", terminationGracePeriodSeconds=10, main={
         "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", "sleep 0.5; echo stopping > /proc/1/fd/1"]}}}}),
+    pod("forced", "trap '' TERM; while :; do sleep 1; done", terminationGracePeriodSeconds=30),
+    pod("sleepy", terminationGracePeriodSeconds=10, main={"lifecycle": {"preStop": {"sleep": {"seconds": 2}}}}),
     pod("stubborn", "trap '' TERM; while :; do sleep 1; done", terminationGracePeriodSeconds=2),
     pod("last-words", "echo done well > /dev/termination-log"),
     pod("own-path", "echo elsewhere > /tmp/last; exit 2", main={"terminationMessagePath": "/tmp/last"}),
@@ -196,11 +199,26 @@ def test_a_hook_runs_after_the_start(live):
     live.ended("bad-hook")
 
 
+def test_a_pod_may_be_forced_away(live):
+    live.ready("forced")
+    began = time.monotonic()
+    live.kubectl("delete", "pod", "forced", "--force", "--grace-period=0")
+    assert live.pod("forced") is None
+    assert time.monotonic() - began < 5
+
+
 def test_a_pod_stops_by_hook_then_signal(live):
     live.ready("says-goodbye")
     follow = live.begin("logs", "-f", "says-goodbye")
     live.kubectl("delete", "pod", "says-goodbye", "--timeout=20s")
     assert live.said(follow) == "stopping\nterm\n"
+
+
+def test_a_hook_may_just_wait(live):
+    live.ready("sleepy")
+    began = time.monotonic()
+    live.kubectl("delete", "pod", "sleepy", "--timeout=20s")
+    assert 1.5 < time.monotonic() - began < 8
 
 
 def test_a_pod_that_ignores_the_signal_is_killed_after_its_grace(live):

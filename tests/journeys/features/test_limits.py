@@ -1,11 +1,13 @@
 """What a pod may do and use: security contexts, resources, namespaces of the host, and volumes that are no files."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from cluster_builders import eventually
 from pod_cluster import FOREVER, container, mounted, pod
+from pod_image import IMAGE
 
 pytestmark = pytest.mark.host
 
@@ -29,8 +31,9 @@ def same(value):
     return {"resources": {"requests": value, "limits": value}}
 
 
-def resized(cpu):
-    return f'{{"spec":{{"containers":[{{"name":"main","resources":{{"limits":{{"cpu":"{cpu}"}}}}}}]}}}}'
+def resize(live, name, **limits):
+    change = {"spec": {"containers": [{"name": "main", "resources": {"limits": limits}}]}}
+    live.kubectl("patch", "pod", name, "--subresource", "resize", "-p", json.dumps(change))
 
 
 MANIFESTS = [
@@ -56,6 +59,13 @@ MANIFESTS = [
     pod("best-effort"),
     pod("guaranteed", main=same({"cpu": "50m", "memory": "20Mi"})),
     pod("grows", main={"resources": {"limits": {"cpu": "200m"}, "requests": {"cpu": "100m"}}}),
+    pod("swells", main={"resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "32Mi"}}}),
+    pod("reborn", restartPolicy="Always", main={
+        "resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "32Mi"}},
+        "resizePolicy": [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]}),
+    pod("own-users", hostUsers=False),
+    pod("armoured", **secured(appArmorProfile={"type": "Localhost", "localhostProfile": "none"})),
+    pod("own-filter", **secured(seccompProfile={"type": "Localhost", "localhostProfile": "none.json"})),
     pod("on-disk", "echo a > /v/f; grep -c ' /v tmpfs' /proc/mounts; cat /v/f; stat -c %a /v", **mounted(EMPTY)),
     pod("in-memory", "grep ' /v ' /proc/mounts", **mounted({"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})),
     pod("too-much", f"dd if=/dev/zero of=/v/f bs=1M count=8; {FOREVER}", **mounted({"emptyDir": {"sizeLimit": "2Mi"}})),
@@ -166,11 +176,34 @@ def test_the_class_of_service_follows_the_resources(live):
 def test_cpu_can_be_changed_while_it_runs(live):
     live.ready("grows")
     container_id = live.status("grows")["containerID"]
-    live.kubectl("patch", "pod", "grows", "--subresource", "resize", "-p", resized("400m"))
+    resize(live, "grows", cpu="400m")
     quota = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cut -d' ' -f1 /sys/fs/cgroup/cpu.max"
     eventually(lambda: live.shell("grows", quota).strip() == "40000", "the new quota", 10)
     eventually(lambda: live.status("grows")["resources"]["limits"]["cpu"] == "400m", "the status", 10)
     assert live.status("grows")["containerID"] == container_id
+
+
+def test_memory_can_be_raised_and_lowered_while_it_runs(live):
+    live.ready("swells")
+    limit = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max"
+    for size in (80, 72):
+        resize(live, "swells", memory=f"{size}Mi")
+        eventually(lambda size=size: live.shell("swells", limit).strip() == str(size << 20), "the new limit", 10)
+    assert live.status("swells")["restartCount"] == 0
+
+
+def test_a_container_may_want_a_restart_for_other_resources(live):
+    live.ready("reborn")
+    resize(live, "reborn", memory="80Mi")
+    eventually(lambda: live.status("reborn")["restartCount"] == 1, "the restart", 10)
+    live.ready("reborn")
+
+
+def test_what_this_node_cannot_promise_is_refused(live):
+    assert "user namespaces" in live.event("own-users", "FailedCreatePodSandBox")
+    eventually(lambda: live.pod("armoured")["status"]["phase"] == "Failed", "the refusal", 10)
+    assert live.pod("armoured")["status"]["reason"] == "AppArmor"
+    assert "seccomp profile" in live.waits("own-filter", "CreateContainerError")
 
 
 def test_an_empty_directory_lies_on_disk_or_in_memory(live):
@@ -233,11 +266,15 @@ def test_kernel_settings_and_the_working_directory_are_the_pods(live):
 
 def test_a_debug_container_joins_a_running_pod(live):
     live.ready("best-effort")
-    said = live.kubectl(
-        "debug", "best-effort", "--image", "localhost/pod-tool:1", "-c", "dbg", "--", "sh", "-c", "id -u"
-    )
+    said = live.kubectl("debug", "best-effort", "--image", IMAGE, "-c", "dbg", "--", "sh", "-c", "id -u")
     assert "best-effort" not in said
     assert live.told("best-effort", "dbg") == "0\n"
+
+
+def test_a_debug_pod_sees_the_whole_node(live):
+    live.kubectl("debug", "node/here", "--image", IMAGE, "--profile=general", "--", "cat", "/host/etc/debian_version")
+    name = next(pod["metadata"]["name"] for pod in live.get("pods")["items"] if "debugger" in pod["metadata"]["name"])
+    assert live.told(name, "debugger") == Path("/etc/debian_version").read_text()
 
 
 def test_a_pod_that_fills_its_directory_is_evicted(live):

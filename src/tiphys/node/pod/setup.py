@@ -94,7 +94,7 @@ async def resize(work: Work, container: Mapping[str, Any]) -> None:
     try:
         await parts.runtime.update_sandbox(translate.sandbox_id(work.pod), limits.pod_resources(work.pod, pids))
         await parts.runtime.update(run.id, limits.container_resources(container, pids))
-    except RuntimeFailure as error:
+    except (RuntimeFailure, OSError) as error:
         work.warning("ResizeError", f"Error resizing container {container['name']}: {error}", container["name"])
 
 

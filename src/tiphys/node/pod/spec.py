@@ -89,8 +89,14 @@ def _matches(codes: Mapping[str, Any], exit_code: int) -> bool:
 
 
 def spec_hash(container: Mapping[str, Any]) -> str:
-    """Changes when the container must be run anew: only its image can change in a living pod."""
-    return hashlib.sha256(f"{container['name']}\0{container.get('image', '')}".encode()).hexdigest()[:16]
+    """Changes when the container must be run anew: for another image, or other resources where it asks for that."""
+    words = [container["name"], container.get("image", "")]
+    resources = container.get("resources") or {}
+    for policy in container.get("resizePolicy") or ():
+        if policy.get("restartPolicy") == "RestartContainer":
+            name = policy["resourceName"]
+            words += [name, *(str((resources.get(part) or {}).get(name, "")) for part in ("requests", "limits"))]
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
 def run_id(pod_uid: str, name: str, attempt: int) -> str:
