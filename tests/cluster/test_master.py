@@ -124,3 +124,43 @@ async def test_stopping_ends_watches_in_good_order(settings):
 async def test_before_it_is_ready_it_says_so():
     answer = await master._not_ready(Request("GET", "/api"))
     assert (answer.status, orjson.loads(answer.body)["reason"]) == (503, "ServiceUnavailable")
+
+
+@pytest.mark.parametrize(
+    ("bind", "error", "text"),
+    [
+        ("203.0.113.7", None, "cannot listen on 203.0.113.7:0"),
+        ("127.0.0.1", PermissionError(13, "Permission denied"), "port 0 needs root: choose one above 1023"),
+    ],
+)
+async def test_why_it_cannot_listen_is_told(settings, monkeypatch, bind, error, text):
+    async def refuse(*arguments, **more):
+        raise error
+
+    if error is not None:
+        monkeypatch.setattr(master.http, "start", refuse)
+    with pytest.raises(CannotServe, match=text):
+        async with master.serving(dataclasses.replace(settings, bind=bind), Progress(None)):
+            raise AssertionError("it served")
+
+
+async def test_a_damaged_database_is_named_and_nothing_is_served_from_it(settings):
+    settings = dataclasses.replace(settings, memory=False)
+    settings.database.write_bytes(b"this is no database" * 1000)
+    with pytest.raises(CannotServe, match=r"state\.db"):
+        async with master.serving(settings, Progress(None)):
+            raise AssertionError("it served")
+
+
+async def test_static_tokens_that_cannot_be_read_are_named(settings, tmp_path):
+    (tmp_path / "tokens").write_text("a line without commas\n")
+    with pytest.raises(CannotServe, match="tokens"):
+        async with master.serving(dataclasses.replace(settings, token_file=tmp_path / "tokens"), Progress(None)):
+            raise AssertionError("it served")
+
+
+@pytest.mark.parametrize(("code", "reason"), [(400, "BadRequest"), (413, "RequestEntityTooLarge"), (408, "Timeout")])
+def test_what_never_reached_the_api_server_is_answered_with_a_status_too(code, reason):
+    answer = master._refused(code, "too much")
+    told = orjson.loads(answer.body)
+    assert (answer.status, told["kind"], told["reason"], told["message"]) == (code, "Status", reason, "too much")
