@@ -1,4 +1,4 @@
-"""kubectl, from the oldest to the newest that this machine has: what a first week with a cluster types."""
+"""kubectl, also the oldest and the newest that this machine has: what a first week with a cluster types."""
 
 import itertools
 import json
@@ -11,7 +11,7 @@ import pytest
 
 NEWEST = shutil.which("kubectl")
 BESIDE = sorted(map(str, Path(NEWEST).resolve().parent.glob("kubectl.1.*"))) if NEWEST else []
-EVERY = [NEWEST, *BESIDE]
+OLD_AND_NEW = list(dict.fromkeys([NEWEST, *BESIDE[:1], *BESIDE[-1:]]))
 WEB = """
 apiVersion: apps/v1
 kind: Deployment
@@ -93,8 +93,8 @@ def refused(ask):
     return run
 
 
-@pytest.mark.parametrize("program", EVERY, ids=lambda path: Path(path or "none").name)
-def test_every_kubectl_applies_looks_and_deletes(kubectl, refused):
+@pytest.mark.parametrize("program", OLD_AND_NEW, ids=lambda path: Path(path or "none").name)
+def test_an_old_and_a_new_kubectl_apply_look_and_delete(kubectl, refused):
     assert kubectl("apply", "-f", "-", stdin=WEB) == "deployment.apps/web created\nconfigmap/conf created\n"
     assert kubectl("apply", "-f", "-", stdin=WEB) == "deployment.apps/web unchanged\nconfigmap/conf unchanged\n"
     assert kubectl("get", "deploy", "web").split()[:5] == ["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"]
