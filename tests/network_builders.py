@@ -11,6 +11,7 @@ from tiphys.network import namespaces
 # A machine that takes down many namespaces at once lets a new link wait for seconds.
 PATIENCE_SECONDS = 10
 
+
 def socket_in(lease, kind=socket.SOCK_STREAM) -> socket.socket:
     """A socket that belongs to the lease's namespace."""
     with namespaces.entered(Path(lease.path)):
