@@ -40,8 +40,7 @@ class Connection:
 
     def ask(self, *words):
         parts = [b"*%d\r\n" % len(words)]
-        for word in (str(word).encode() for word in words):
-            parts.append(b"$%d\r\n%s\r\n" % (len(word), word))
+        parts += [b"$%d\r\n%s\r\n" % (len(word), word) for word in (str(word).encode() for word in words)]
         self.socket.sendall(b"".join(parts))
         return self._answer()
 
