@@ -164,3 +164,14 @@ def test_a_child_makes_its_controller_due_before_and_after_the_change():
     one, other = pod("p", owner=replicaset(1, name="one")), pod("p", owner=replicaset(1, name="other"))
     assert list(controller_key("ReplicaSet")(one, other)) == [("shop", "one"), ("shop", "other")]
     assert list(controller_key("Deployment")(one, None)) == []
+
+
+async def test_what_a_namespace_that_ends_refuses_is_not_tried_again(client, bench):
+    async def refused(key):
+        cause = {"reason": "NamespaceTerminating", "field": "metadata.namespace"}
+        raise failure(403, "Forbidden", "it is being terminated", details={"causes": [cause]})
+
+    await client.create(CONFIGMAPS, config("a"))
+    made = await bench(refused)
+    await asyncio.sleep(60)
+    assert [name for _, name in made.runs] == ["a"]

@@ -86,6 +86,10 @@ class Loop:
             if performed is not None:
                 await self._catch_up(performed)
         except StatusError as error:
+            if _namespace_ends(error):
+                self.queue.forget(key)
+                reconciles.labels(self.name, "done").inc()
+                return
             delay = self.queue.retry(key)
             # Conflicts are the normal way to learn of someone else's write.
             level = logging.DEBUG if error.code == 409 else logging.WARNING
@@ -107,6 +111,12 @@ class Loop:
             informer = self._informers.get(resource)
             if informer is not None and version and not await informer.reached(version):
                 log.warning("%s: the cache of %s does not show version %s", self.name, resource.name, version)
+
+
+def _namespace_ends(error: StatusError) -> bool:
+    """Nothing can be created any more and all that is there goes: trying again would only fill the log."""
+    causes = (error.status.get("details") or {}).get("causes") or ()
+    return error.code == 403 and any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 
 def own_key(old: Object | None, new: Object | None) -> Iterable[Key]:
