@@ -305,6 +305,19 @@ def test_a_debug_container_joins_a_running_pod(tmp_path):
     on_a_node(tmp_path, scenario)
 
 
+def test_a_debug_container_can_look_into_another(tmp_path):
+    async def scenario(box):
+        await box.create(new_pod())
+        await box.ready()
+        debug = container("debug") | {"targetContainerName": "c"}
+        await box.client.patch(PODS, ("shop", "web"), {"spec": {"ephemeralContainers": [debug]}})
+        await box.until(lambda s: s.get("ephemeralContainerStatuses", [{}])[0].get("state", {}).get("running"))
+        main, beside = box.runtime.specs()
+        assert (main.pid_of, beside.pid_of) == ("", main.id)
+
+    on_a_node(tmp_path, scenario)
+
+
 def test_new_limits_reach_the_running_container(tmp_path):
     async def scenario(box):
         pod = await box.create(new_pod())

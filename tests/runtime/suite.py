@@ -163,6 +163,14 @@ class RuntimeContract:
         with pytest.raises(NotFound):
             await runtime.execute("a", ["/bin/true"])
 
+    async def test_only_running_containers_can_be_looked_into(self, runtime, make):
+        await runtime.prepare(make("gone", "exit 0"))
+        await runtime.start("gone")
+        await within(5, runtime.wait("gone"))
+        with pytest.raises(NotFound):
+            await runtime.prepare(make("debug", SLEEPS, pid_of="gone"))
+        assert "debug" not in [status.id for status in await runtime.containers()]
+
     async def test_usage_counts_processes(self, runtime, make):
         await runtime.prepare(make("a", SLEEPS))
         await runtime.start("a")

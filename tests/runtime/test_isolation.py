@@ -92,3 +92,11 @@ async def test_containers_can_share_their_processes(empty, make):
     await empty.prepare(make("b", "[ $$ != 1 ] && grep -l sleep /proc/[0-9]*/comm"))
     await empty.start("b")
     assert (await empty.wait("b")).exit_code == 0
+
+
+async def test_a_container_can_see_the_processes_of_another(real, make, run):
+    await real.prepare(make("seen", "exec sleep 4321"))
+    await real.start("seen")
+    look = "for p in /proc/[0-9]*; do cat $p/cmdline; echo; done"
+    assert "sleep" not in "".join(await run(look))
+    assert any("4321" in line for line in await run(look, pid_of="seen"))

@@ -18,12 +18,12 @@ import os
 import shutil
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tiphys.runtime import bundle, cgroups, kernel, monitor, records, seccomp, users
-from tiphys.runtime.door import ContainerSpec, ContainerStatus, SandboxSpec
+from tiphys.runtime.door import ContainerSpec, ContainerStatus, NotFound, SandboxSpec
 from tiphys.runtime.sandbox import Sandboxes
 from tiphys.runtime.settings import RuntimeSettings
 from tiphys.runtime.spawner import Spawner
@@ -82,6 +82,17 @@ class Containers:
     def directory(self, container_id: str) -> Path:
         return self._settings.containers_dir / records.verify_id(container_id)
 
+    def _pid_namespace_of(self, container_id: str) -> str:
+        """Where a container that joins it finds it. Never the host's, should the number be somebody else's by now."""
+        path = f"/proc/{monitor.read_pid(self.directory(container_id))}/ns/pid"
+        try:
+            is_hosts = os.stat(path).st_ino == os.stat("/proc/self/ns/pid").st_ino
+        except FileNotFoundError:
+            is_hosts = True
+        if is_hosts:
+            raise NotFound(f"container {container_id} is not running: its processes cannot be joined")
+        return path
+
     def build(self, spec: ContainerSpec, stored: Stored, sandbox: SandboxSpec, oom_score_adj: int | None) -> Record:
         """Everything that a start needs; nothing is left when it fails."""
         self._haste.begin()
@@ -93,6 +104,8 @@ class Containers:
             self._mount_root(spec.id, stored.layer, root)
             v2 = isinstance(self._cgroups, cgroups.V2)
             place = self._sandboxes.place(sandbox, spec.id, str(root), cgroup_v2=v2)
+            if spec.pid_of and not (sandbox.host_pid or sandbox.share_pid):
+                place = replace(place, pid=self._pid_namespace_of(spec.pid_of))
             user = users.resolve(root, stored.image.user, spec.security)
             config = bundle.config(spec, stored.image, sandbox, place, user)
             if oom_score_adj is not None:

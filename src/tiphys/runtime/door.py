@@ -136,6 +136,7 @@ class ContainerSpec:
     """
     `id` is unique for each run. `command`/`args` empty take the image's. `env` wins over the image's. `log_path` gets
     the CRI log format (`time stream tag text`). `oom_score_adj` is best effort where the host forbids to lower it.
+    `pid_of` is the id of a running container whose processes it sees and may trace: NotFound if that does not run.
     """
 
     id: str
@@ -156,6 +157,7 @@ class ContainerSpec:
     stdin_once: bool = False
     oom_score_adj: int = 0
     stop_signal: str = ""
+    pid_of: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -211,6 +211,8 @@ class FakeRuntime:
             return
         if spec.sandbox not in self._sandboxes:
             raise NotFound(f"no sandbox {spec.sandbox}")
+        if spec.pid_of and self._find(spec.pid_of).status.state != "running":
+            raise NotFound(f"container {spec.pid_of} is not running: its processes cannot be joined")
         image = await self.image(spec.image)
         if image is None:
             raise ImageMissing(f"image {spec.image} is not present")

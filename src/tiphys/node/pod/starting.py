@@ -103,7 +103,19 @@ async def _container_spec(work: Work, container: Container, attempt: int, image:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()  # so that it can be watched and read from the first moment on
     place = translate.Place(parts.settings, state.mounts, sources, str(path), parts.machine.memory_bytes)
-    return translate.container_spec(work.pod, container, attempt, image, place)
+    made = translate.container_spec(work.pod, container, attempt, image, place)
+    return replace(made, pid_of=_target_of(work, container))
+
+
+def _target_of(work: Work, container: Container) -> str:
+    """The run whose processes an ephemeral container is there to look at."""
+    name = container.get("targetContainerName")
+    if not name:
+        return ""
+    runs = work.state.container(name).runs
+    if not runs or runs[-1].state != "running":
+        raise ConfigError(f'unable to find target container "{name}"')
+    return runs[-1].id
 
 
 def _begin(work: Work, container: Container, wanted: ContainerSpec) -> None:
