@@ -5,7 +5,7 @@ import asyncio
 from dns_builders import address, query, response
 from tiphys.aio import virtual
 from tiphys.dns import message
-from tiphys.dns.forward import TOTAL_SECONDS, TRY_SECONDS, Forwarder, fitted
+from tiphys.dns.forward import FAILURE_SECONDS, TOTAL_SECONDS, TRY_SECONDS, Forwarder, fitted
 from tiphys.dns.message import parse
 from tiphys.dns.resolv_conf import ResolvConf
 from tiphys.dns.resolv_conf import parse as parse_resolv_conf
@@ -95,6 +95,14 @@ def test_a_lone_server_gets_a_second_chance_and_then_it_is_a_failure():
     answers, seconds = forward(upstream, ASKED, servers=(FIRST,))
     assert (codes(answers), len(upstream.asked)) == ([message.SERVFAIL], 2)
     assert seconds <= TOTAL_SECONDS
+
+
+def test_that_nobody_answered_is_remembered_for_a_moment():
+    upstream = Upstream(first=60)
+    answers, seconds = forward(upstream, ASKED, ASKED, servers=[FIRST])
+    assert codes(answers) == [message.SERVFAIL] * 2 and seconds == 2 * TRY_SECONDS
+    forward(upstream := Upstream(first=60), ASKED, ASKED, servers=[FIRST], pause=FAILURE_SECONDS + 1)
+    assert len(upstream.asked) == 3, "the second time without a second chance"
 
 
 def test_a_server_in_trouble_is_not_the_last_word():

@@ -3,7 +3,8 @@ Names outside of the cluster, asked of upstream servers.
 
 One question is asked once: who asks the same meanwhile waits for the same answer. That is also what keeps a loop (an
 upstream server that asks us) from growing: the question that comes back waits for itself and ends with its time-out.
-An answer that was cut is asked for again over TCP. A server that fails is asked last from then on.
+An answer that was cut is asked for again over TCP. A server that fails is asked last from then on, and only once. That
+nobody answered is remembered for a moment (RFC 9520): clients ask again, and applications more often still.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tiphys.dns.upstream_cache import UpstreamCache
 TRY_SECONDS = 2.0
 TOTAL_SECONDS = 5.0
 TRIES_MAX = 3
+FAILURE_SECONDS = 5.0
 QUESTIONS_MAX = 1000
 HEADER_BYTES = 12
 
@@ -67,16 +69,16 @@ class Forwarder:
         if len(self._asked) >= QUESTIONS_MAX:
             return _failure(query)
         asked = self._asked[key] = self._loop.create_future()
-        answer = _failure(query)
+        answer = failure = _failure(query)
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
-                answer = await self._ask(query, sent, answer)
-            self._cache.put(key, answer, self._loop.time())
+                answer = await self._ask(query, sent, failure)
         except TimeoutError:
             log.debug("no upstream server answered for %s", message.text_of(query.name))
         finally:
             del self._asked[key]
             asked.set_result(answer)
+        self._cache.put(key, answer, self._loop.time(), FAILURE_SECONDS if answer is failure else 0.0)
         return answer
 
     async def _ask(self, query: Query, sent: bytes, answer: bytes) -> bytes:
@@ -105,8 +107,9 @@ class Forwarder:
     def _servers(self) -> list[Server]:
         servers = self._resolv_conf.servers() if self._follows_host else self._fixed
         ordered = sorted(servers, key=lambda server: server in self._failed)
-        # A lone server gets a second chance: a datagram may just have been lost.
-        return (ordered * 2 if len(ordered) == 1 else ordered)[:TRIES_MAX]
+        # A lone server gets a second chance, unless it failed before: a datagram may just have been lost.
+        again = len(ordered) == 1 and ordered[0] not in self._failed
+        return (ordered * 2 if again else ordered)[:TRIES_MAX]
 
 
 def fitted(data: bytes, query: Query, bytes_max: int) -> bytes:

@@ -51,8 +51,9 @@ class UpstreamCache:
             struct.pack_into(">I", data, offset, max(seconds - age, 0))
         return bytes(data)
 
-    def put(self, key: bytes, data: bytes, now: float) -> None:
-        seconds, ttls = lifetime(data)
+    def put(self, key: bytes, data: bytes, now: float, failure_seconds: float = 0.0) -> None:
+        """`failure_seconds` is for our own word that there is no answer, which holds no TTL."""
+        seconds, ttls = (failure_seconds, []) if failure_seconds else lifetime(data)
         if seconds <= 0 or len(data) > ANSWER_BYTES_MAX:
             return
         if key in self._kept:
@@ -66,7 +67,7 @@ class UpstreamCache:
         self._bytes -= len(key) + len(self._kept.pop(key).data)
 
 
-def lifetime(data: bytes) -> tuple[int, list[tuple[int, int]]]:
+def lifetime(data: bytes) -> tuple[float, list[tuple[int, int]]]:
     """For how many seconds an answer may be kept (0: not at all), and where its TTLs are."""
     if message.code_of(data) not in (message.NOERROR, message.NXDOMAIN) or message.is_truncated(data):
         return 0, []

@@ -167,9 +167,10 @@ def test_an_alias_leads_to_another_name(live):
 
 
 def test_an_upstream_that_does_not_answer_is_told_soon(live):
-    began = time.monotonic()
-    assert dns(live, "www.example.invalid")[0] in ("SERVFAIL", "NXDOMAIN")
-    assert time.monotonic() - began < 6
+    for seconds in (6, 2):
+        began = time.monotonic()
+        assert dns(live, "www.example.invalid")[0] in ("SERVFAIL", "NXDOMAIN")
+        assert time.monotonic() - began < seconds, "the second time it is known"
 
 
 def test_pods_that_are_not_ready_do_not_answer(live):
