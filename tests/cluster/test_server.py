@@ -1,6 +1,7 @@
 """One process: parts around the API server, and how all of it ends."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -34,6 +35,26 @@ async def test_a_bare_api_tells_its_steps_and_serves_until_it_is_told_to_stop(se
     async with asyncio.timeout(10):
         await serving
     assert not settings.pid_file.exists()
+
+
+async def test_with_controllers_it_is_ready_once_they_run_and_stops_as_cleanly(settings, caplog):
+    settings = dataclasses.replace(settings, run_controllers=True)
+    reading, writing = os.pipe()
+    serving = asyncio.create_task(server.serve(settings, Progress(writing)))
+    told = await asyncio.to_thread(lines_of, reading)
+    assert [json.loads(line)["step"] for line in told] == ["keys", "store", "api", "controllers", "ready"]
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(20):
+        await serving
+    assert not settings.run_dir.exists() and "Traceback" not in caplog.text
+
+
+def test_the_node_is_the_last_step():
+    reading, writing = os.pipe()
+    tell = server._teller(Progress(writing))
+    for step in ("network", "node"):
+        tell(step)
+    assert [json.loads(line)["step"] for line in lines_of(reading)] == ["network", "node", "ready"]
 
 
 async def test_parts_are_stopped_and_may_say_their_last_words():
