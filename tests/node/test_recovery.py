@@ -48,6 +48,20 @@ def test_an_exit_while_no_agent_ran_is_reported(tmp_path):
     on_a_node(tmp_path, scenario)
 
 
+def test_a_deleted_pod_that_has_failed_already_is_removed(tmp_path):
+    async def scenario(box):
+        pod = await box.create(new_pod(restartPolicy="Never"))
+        await box.ready()
+        await box.kill_agent()
+        box.runtime.exit(box.run_id(pod), 143)
+        await box.delete()
+        await box.client.patch(PODS, ("shop", "web"), {"status": {"phase": "Failed"}}, subresource="status")
+        await box.start_agent()
+        await box.until(gone)
+
+    on_a_node(tmp_path, scenario)
+
+
 def test_a_pod_deleted_while_no_agent_ran_is_stopped(tmp_path):
     async def scenario(box):
         await box.create(new_pod())

@@ -101,7 +101,9 @@ class PodWorker:
     # the loop
 
     async def run(self) -> None:
-        if self.state.pod["metadata"].get("deletionTimestamp") and self.state.ending is None:
+        # Also of a pod that is Failed or Succeeded already: whoever reported that may have died before it removed it.
+        ending = self.state.ending
+        if self.state.pod["metadata"].get("deletionTimestamp") and not (ending is not None and ending.deleting):
             self.end(Ending(self._deletion_deadline(), deleting=True))
         self._forget_operations()
         async with asyncio.TaskGroup() as group:
