@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -49,11 +50,18 @@ class LiveCluster:
         self.names = (f"tiphys-{suffix}", f"tpht{number}", f"10.{180 + number}.0.", f"10.{120 + number}.0.")
         self.environment = os.environ | {"KUBECONFIG": str(self.kubeconfig), "HOME": str(root)}
 
-    def tiphys(self, command, *options):
+    def try_tiphys(self, command, *options):
         words = [sys.executable, "-m", "tiphys", command, *map(str, options)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=100, env=self.environment)
+        return subprocess.run(words, capture_output=True, text=True, timeout=100, env=self.environment)
+
+    def tiphys(self, command, *options):
+        """What it says; fails when the command does."""
+        done = self.try_tiphys(command, *options)
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
+
+    def try_up(self):
+        return self.try_tiphys("up", *self.options, "--kubeconfig", self.kubeconfig)
 
     def up(self):
         return self.tiphys("up", *self.options, "--kubeconfig", self.kubeconfig)
@@ -147,7 +155,8 @@ class Load:
                 with urllib.request.urlopen(self.url, timeout=10) as answer:
                     version, failure = json.load(answer)["version"], None
             except OSError as error:
-                version, failure = None, f"after {self.answers} answers: {error!r}"
+                said = error.read().decode() if isinstance(error, urllib.error.HTTPError) else ""
+                version, failure = None, f"after {self.answers} answers: {error!r} {said}"
             with self._lock:
                 self.answers += failure is None
                 if failure is None:
