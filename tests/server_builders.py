@@ -38,11 +38,16 @@ class Server:
 
 
 @contextmanager
-def serving(directory, *options):
-    """The server, ready; at the end it has stopped cleanly and never shown a traceback."""
+def serving(directory, *options, memory=True):
+    """
+    The server, ready; at the end it has stopped cleanly and never shown a traceback.
+
+    Without `memory`, `options` say where its data and its port are.
+    """
     reading, writing = os.pipe()
     kubeconfig, log_file = directory / "kubeconfig", directory / "log"
-    command = [sys.executable, "-m", "tiphys", "serve", "--no-node", "--memory", "--port", "0"]
+    command = [sys.executable, "-m", "tiphys", "serve", "--no-node"]
+    command += ["--memory", "--port", "0"] if memory else []
     command += ["--kubeconfig", str(kubeconfig), "--progress-fd", str(writing), *options]
     with log_file.open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, pass_fds=[writing])
