@@ -98,3 +98,34 @@ async def test_only_so_many_events_are_remembered(recorder, client, monkeypatch)
     for message in ("a", "b", "c", "a"):
         recorder.normal(POD, "Pulled", message)
     assert [event["count"] for event in await recorded(recorder, client)] == [1, 1, 1, 1]
+
+
+async def test_from_the_tenth_different_message_on_they_are_one_event(recorder, client):
+    for number in range(14):
+        recorder.warning(POD, "FailedMount", f"volume {number}")
+        await recorder.drained()
+    found = await recorded(recorder, client)
+    combined = [event for event in found if event["message"].startswith("(combined")]
+    assert len(found) == 10 and len(combined) == 1
+    assert (combined[0]["message"], combined[0]["count"]) == ("(combined from similar events): volume 13", 5)
+
+
+async def test_after_ten_quiet_minutes_messages_are_told_apart_again(recorder, client):
+    for number in range(10):
+        recorder.warning(POD, "FailedMount", f"volume {number}")
+    await recorder.drained()
+    await asyncio.sleep(601)
+    recorder.warning(POD, "FailedMount", "volume 99")
+    assert "volume 99" in [event["message"] for event in await recorded(recorder, client)]
+
+
+async def test_one_object_has_a_budget_and_others_are_not_touched(recorder, client):
+    for _ in range(40):
+        recorder.warning(POD, "BackOff", "again")
+        await recorder.drained()
+    recorder.warning({**POD, "metadata": {**POD["metadata"], "name": "other", "uid": "u2"}}, "BackOff", "again")
+    first, other = sorted(await recorded(recorder, client), key=lambda event: -event["count"])
+    assert (first["count"], other["count"]) == (25, 1)
+    await asyncio.sleep(301)
+    recorder.warning(POD, "BackOff", "again")
+    assert {event["count"] for event in await recorded(recorder, client)} == {41, 1}

@@ -2,7 +2,8 @@
 Events: what a part tells the user about an object (`kubectl describe`, `kubectl get events`).
 
 Best effort by design: a bounded queue between the caller and the API, equal events are counted on one Event object,
-and when the API cannot take them they are dropped with one log line. Nothing waits for an event.
+floods are held back (`similar.py`), and when the API cannot take them they are dropped with one log line. Nothing waits
+for an event.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tiphys.aio import clock
@@ -19,6 +20,7 @@ from tiphys.api import resources
 from tiphys.api.errors import StatusError
 from tiphys.api.objects import timestamp
 from tiphys.client.client import Client
+from tiphys.client.similar import Budget, Similar, subject_key
 
 Object = dict[str, Any]
 
@@ -67,6 +69,7 @@ class Recorder:
         self._queue: asyncio.Queue[Note] = asyncio.Queue(QUEUE_MAX)
         self._known: OrderedDict[tuple[str, ...], tuple[str, int]] = OrderedDict()
         self._resource = resources.get("", "v1", "events")
+        self._similar, self._budget = Similar(), Budget()
         self._last_suffix = 0
         self._dropping = False
 
@@ -105,23 +108,29 @@ class Recorder:
         await self._queue.join()
 
     async def _send(self, note: Note) -> None:
-        subject = note.subject
-        same = tuple(str(subject.get(part, "")) for part in ("kind", "namespace", "name", "uid", "fieldPath"))
-        key = (*same, note.type, note.reason, note.message)
+        subject, about = note.subject, subject_key(note.subject)
+        # Where in the object it was (`fieldPath`) tells equal events apart, but not similar ones.
+        place = str(subject.get("fieldPath", ""))
+        message, key = self._similar.message_and_key((*about, note.type, note.reason), note.message, note.at)
+        key = (*key, place)
         known = self._known.pop(key, None)
         namespace = subject.get("namespace") or "default"
+        allowed = self._budget.allows(about, note.at)
         if known is not None:
             name, count = known[0], known[1] + 1
+            self._remember(key, name, count)
+            if not allowed:
+                return
+            change = {"count": count, "lastTimestamp": timestamp(note.at), "message": message}
             try:
-                await self._client.patch(
-                    self._resource, (namespace, name), {"count": count, "lastTimestamp": timestamp(note.at)}
-                )
-                self._remember(key, name, count)
+                await self._client.patch(self._resource, (namespace, name), change)
                 return
             except StatusError as error:
                 if error.code != 404:
                     raise
-        event = self._event(note, namespace)
+        if not allowed:
+            return
+        event = self._event(replace(note, message=message), namespace)
         await self._client.create(self._resource, event, namespace)
         self._remember(key, event["metadata"]["name"], 1)
 
