@@ -233,6 +233,28 @@ async def test_an_offered_upgrade_that_is_not_taken_is_plain_http(serve, dial):
     assert await client.answer() == (200, b"GET ")
 
 
+class Attached:
+    """A streaming body that sends through what it was attached to."""
+
+    def attach(self, send):
+        self.sent = send(b"pushed")
+
+    async def __aiter__(self):
+        yield b"read"
+
+
+async def test_a_body_may_send_at_once(serve, dial):
+    body = Attached()
+
+    async def handler(request: Request) -> Response:
+        return Response(200, (), body)
+
+    client = await dial(await serve(handler))
+    client.send(GET % b"/")
+    await client.head()
+    assert await client.reader.readexactly(25) == b"6\r\npushed\r\n4\r\nread\r\n0\r\n\r\n" and body.sent
+
+
 async def test_drain_finishes_requests_ends_streams_and_closes_idle_connections(serve, dial):
     go, arrived = asyncio.Event(), asyncio.Event()
 

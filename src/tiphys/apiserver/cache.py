@@ -61,6 +61,7 @@ class Collection:
         self.changes: deque[Change] = deque()
         # A scope is a key prefix, a whole key, or `node_scope` for the pods of one node.
         self._watchers: dict[str, set[Watcher]] = {}
+        self._offered: set[Watcher] = set()
         self._by_node = 0  # how many of the scopes are nodes
 
     def span(self, prefix: str, after: str = "") -> tuple[int, int]:
@@ -99,8 +100,17 @@ class Collection:
             self.since = self.changes.popleft().revision
         if self._watchers:
             for scope in self._scopes(change):
-                for watcher in self._watchers.get(scope, ()):
-                    watcher.offer(change)
+                watchers = self._watchers.get(scope)
+                if watchers:
+                    for watcher in watchers:
+                        watcher.offer(change)
+                    self._offered |= watchers
+
+    def deliver(self) -> None:
+        """A batch is over: what was offered goes out, together for each watcher."""
+        offered, self._offered = self._offered, set()
+        for watcher in offered:
+            watcher.deliver()
 
     def _scopes(self, change: Change) -> Iterator[str]:
         key = change.record.key
@@ -191,12 +201,13 @@ class Cache:
     def apply(self, events: Sequence[Event]) -> None:
         """Take committed changes in; the one place that changes the cache."""
         now = time.monotonic()
-        for event in events:
-            self._apply_one(event, now)
+        changed = {self._apply_one(event, now) for event in events}
         if self._waiters:
             self._wake()
+        for collection in changed:
+            collection.deliver()
 
-    def _apply_one(self, event: Event, now: float) -> None:
+    def _apply_one(self, event: Event, now: float) -> Collection:
         key = event.key
         collection = self._collection(collection_prefix(key))
         if event.value is not None:
@@ -208,7 +219,7 @@ class Cache:
             previous = collection.drop(key)
             if previous is None:
                 self.revision = event.revision
-                return
+                return collection
             last = event.previous.value if event.previous is not None else b""
             record = self._record(key, last, event.revision)
             change = Change(record, previous, deleted=True, seconds=now)
@@ -216,6 +227,7 @@ class Cache:
         collection.note(change)
         for listener in self.listeners:
             listener(change)
+        return collection
 
     def _record(self, key: str, value: bytes, revision: int) -> Record:
         return Record(key, value if value.startswith(b"{") else self._sealer.open(key, value), revision)

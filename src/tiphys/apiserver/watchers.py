@@ -28,6 +28,10 @@ CHUNK_BYTES = 256 * 1024
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 
 
+# Takes a chunk at once, or says False: the peer is slow, the chunk is to wait.
+Sink = Callable[[bytes], bool]
+
+
 class View(Protocol):
     """How objects are shown to a watcher. Watchers with one view object share its frames if it is `shared`."""
 
@@ -121,15 +125,33 @@ class Watcher:
         self._queue: deque[bytes] = deque()
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._sink: Sink | None = None
         self._ended = False
         self._deadline: asyncio.TimerHandle | None = None
 
     def offer(self, change: Change) -> None:
-        """Called by the cache for every change in scope, in order."""
+        """Called by the cache for every change in scope, in order; `deliver` follows after the last of a batch."""
         kind = self.kind_of(change)
         self.revision = change.revision
         if kind:
-            self.push(change.frame(kind, self.view))
+            self._queue_up(change.frame(kind, self.view))
+
+    def deliver(self) -> None:
+        """Send what waits: in this very call if the connection takes it, which spares each watcher a task's turn."""
+        waiter, queue = self._waiter, self._queue
+        if not queue or waiter is None or waiter.done():
+            return
+        if self._sink is not None and not self._ended:
+            chunk = self._taken()
+            if not self._sink(chunk):
+                queue.appendleft(chunk)
+                self._size += len(chunk)
+        if queue:
+            self._wake()
+
+    def attach(self, sink: Sink) -> None:
+        """Where to send to while `stream` has nothing to do."""
+        self._sink = sink
 
     def kind_of(self, change: Change) -> str:
         """ADDED, MODIFIED or DELETED as this watcher sees it; empty if it does not."""
@@ -145,7 +167,11 @@ class Watcher:
         return DELETED if before else ""
 
     def push(self, frame: bytes) -> None:
-        """Queue one line; a full queue cuts the watcher."""
+        """Queue one line and send it; a full queue cuts the watcher."""
+        self._queue_up(frame)
+        self._wake()
+
+    def _queue_up(self, frame: bytes) -> None:
         if self._ended:
             return
         self._size += len(frame)
@@ -156,7 +182,6 @@ class Watcher:
             self._ended = True
         else:
             self._queue.append(frame)
-        self._wake()
 
     def bookmark(self, revision: int) -> None:
         """Tell a watcher that asked for it how far it is."""

@@ -281,6 +281,9 @@ class ServerConnection(Link):
         if self._ending:
             self.write(LAST_CHUNK if chunked else b"")
             return
+        attach = getattr(body, "attach", None)
+        if attach is not None:
+            attach((lambda data: self._push(chunk(data))) if chunked else self._push)
         try:
             async for data in body:
                 if data:
@@ -294,6 +297,13 @@ class ServerConnection(Link):
             task.uncancel()  # it was `end_soon`: the stream ends here, in good order
         if chunked:
             self.write(LAST_CHUNK)
+
+    def _push(self, data: bytes) -> bool:
+        """Send at once what a streaming body has, while it is awaited. False if the peer is slow or gone."""
+        if self.paused or self.closed or self._ending or self.transport.is_closing():
+            return False
+        self.write(data)
+        return True
 
     async def _hand_over(self, response: Response) -> None:
         """Send the 101 and give the raw connection away until `takeover` returns."""

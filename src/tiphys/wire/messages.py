@@ -65,7 +65,9 @@ class Response:
 
     `takeover` is called with the raw connection after a 101 answer has been sent; the connection closes when it
     returns. It is cancelled if the connection breaks. A streaming body's iterator is closed (`aclose`) when the peer
-    goes away. `stream` is the client's view: an HTTP pool gives it with a 101; who asked for the upgrade closes it.
+    goes away. An iterator that has `attach` is given a function that sends a chunk at once, for use while it is
+    awaited: it says False, and has not sent it, if the peer is slow or gone. `stream` is the client's view: an HTTP
+    pool gives it with a 101; who asked for the upgrade closes it.
     """
 
     status: int

@@ -21,7 +21,7 @@ from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.records import Record, storage_of
 from tiphys.apiserver.registry.options import ListOptions, list_options
 from tiphys.apiserver.routing import Route
-from tiphys.apiserver.watchers import ADDED, Change, View, Watcher, bookmark_frame, error_frame, plain
+from tiphys.apiserver.watchers import ADDED, Change, Sink, View, Watcher, bookmark_frame, error_frame, plain
 from tiphys.wire.messages import Response
 
 # Kubernetes ends a watch that named no timeout after 30 to 60 minutes; clients resume.
@@ -66,6 +66,10 @@ class _Body:
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
+
+    def attach(self, sink: Sink) -> None:
+        """See wire's Response: changes may go straight to the connection."""
+        self._watcher.attach(sink)
 
     async def __anext__(self) -> bytes:
         return await anext(self._stream)
