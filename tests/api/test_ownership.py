@@ -63,6 +63,12 @@ def test_paths_are_written_as_kubernetes_writes_them():
 # updates
 
 
+def test_a_pointer_that_is_printed_as_null_is_not_new_when_it_is_set():
+    request = {"metadata": {}, "spec": {"boundObjectRef": {"kind": "Pod", "name": "p"}}}
+    record_update(None, request, schema.message("authentication.v1.TokenRequest"), writer("u"))
+    assert owners(request) == {"u": {"f:spec": {"f:boundObjectRef": {"f:kind": {}, "f:name": {}}}}}
+
+
 def test_a_create_owns_what_it_says_and_the_map_itself():
     made = updated(None, config_map({"a": "1"}, labels={"l": "1"}))
     assert owners(made) == {"u": {"f:data": {".": {}, "f:a": {}}, "f:metadata": {"f:labels": {".": {}, "f:l": {}}}}}

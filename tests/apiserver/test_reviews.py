@@ -90,6 +90,12 @@ async def test_a_review_has_no_name(reviewed):
     assert message == '.authorization.k8s.io "" is invalid: metadata: Invalid value: {"name":"x"}: must be empty'
 
 
+async def test_what_is_owned_of_a_refused_review_is_told_in_order(reviewed):
+    metadata = {"name": "x", "managedFields": [{"manager": "m", "fieldsV1": {"f:user": {}, "f:groups": {}}}]}
+    message = await reviewed.refused("selfsubjectaccessreviews", asks("get"), metadata)
+    assert '"fieldsV1":{"f:groups":{},"f:user":{}}' in message
+
+
 async def test_rules_are_listed(reviewed):
     status = (await reviewed.ask("selfsubjectrulesreviews", {"namespace": "shop"}))["status"]
     assert status["resourceRules"] == [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]

@@ -171,17 +171,19 @@ def zero_of(message: Message) -> Object:
         zero: Object = {}
         message.plans["ownership zero"] = zero
         for name, field in message.fields.items():
-            if field.presence == "r":
+            if field.presence == "r" or (message.go_name, name) in _SHOWN_AS_NULL:
                 zero[name] = _zero_value(field)
         return zero
     assert isinstance(held, dict)
     return held
 
 
+# Pointers that Go prints though they are nil: the value that comes is not a new one.
+_SHOWN_AS_NULL = frozenset((("TokenRequestSpec", "boundObjectRef"),))
 _ZEROES = {Kind.STRING: "", Kind.INT32: 0, Kind.INT64: 0, Kind.BOOL: False}
 
 
 def _zero_value(field: Field) -> Any:
-    if field.shape is not Shape.ONE:
+    if field.shape is not Shape.ONE or field.presence == "p":
         return None
     return zero_of(field.message) if field.message is not None else _ZEROES.get(field.kind)

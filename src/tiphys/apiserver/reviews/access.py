@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from tiphys.api import errors
 from tiphys.api.validation.fields import FieldError, invalid, required
 from tiphys.apiserver.authz.attributes import Access
@@ -136,12 +138,25 @@ def _path_value(spec: Mapping[str, Any]) -> Object:
     return {"Path": plain.get("path", ""), "Verb": plain.get("verb", "")}
 
 
+def _as_printed(metadata: Object) -> Object:
+    """Sets of fields are printed in the order of their names."""
+    entries = metadata.get("managedFields")
+    if entries is None:
+        return metadata
+    ordered = [{**each, "fieldsV1": _sorted(each.get("fieldsV1"))} for each in entries]
+    return {**metadata, "managedFields": ordered}
+
+
+def _sorted(fields: Any) -> Any:
+    return orjson.loads(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS))
+
+
 def _refuse(obj: Object, found: Sequence[FieldError], *, namespace: str = "") -> None:
     """422 for any field error; a review has no name and no other metadata."""
     metadata = obj["metadata"]
     allowed = {"namespace"} if namespace else set()
     problems = list(found)
     if set(metadata) - allowed - {"managedFields", "creationTimestamp"}:
-        problems.append(invalid("metadata", metadata, "must be empty"))
+        problems.append(invalid("metadata", _as_printed(metadata), "must be empty"))
     if problems:
         raise errors.invalid("", GROUP, "", [str(each) for each in problems], [each.cause for each in problems])
