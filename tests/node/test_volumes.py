@@ -136,6 +136,14 @@ def test_no_file_leads_out_of_its_volume(tmp_path, path):
         atomic.write(tmp_path / "v", {path: File(b"")}, NOW)
 
 
+def test_a_sub_path_that_is_made_is_for_whoever_may_use_the_volume(tmp_path):
+    tmp_path.chmod(0o2777)
+    base = os.open(tmp_path, os.O_PATH)
+    os.close(subpath.open_or_make(base, "a/b"))
+    os.close(base)
+    assert [path.stat().st_mode & 0o7777 for path in (tmp_path / "a", tmp_path / "a" / "b")] == [0o2777] * 2
+
+
 def test_a_sub_path_that_leads_out_is_refused(tmp_path):
     (tmp_path / "v").mkdir()
     (tmp_path / "v" / "link").symlink_to("/etc")

@@ -75,6 +75,8 @@ MANIFESTS = [
     pod("host-missing", **mounted({"hostPath": {"path": "/nowhere/at-all", "type": "Directory"}})),
     pod("host-wrong", **mounted({"hostPath": {"path": "/etc/hostname", "type": "Directory"}})),
     pod("sub-path", "ls /v", **mounted({"hostPath": {"path": "/etc"}}, subPath="apt", readOnly=True)),
+    pod("own-part", "touch /v/f && stat -c '%a %u %g' /v /v/f", securityContext={"runAsUser": 1000, "fsGroup": 2000},
+        **mounted(EMPTY, subPath="deep/part")),
     pod("escapes", **mounted(EMPTY, subPath="link/x"), initContainers=[
         container("liar", "ln -s /etc /v/link", volumeMounts=[{"name": "v", "mountPath": "/v"}])]),
     pod("host-network", "readlink /proc/self/ns/net; hostname", hostNetwork=True),
@@ -224,6 +226,7 @@ def test_paths_of_the_host_are_checked_for_their_type(live):
 def test_a_sub_path_shows_a_part_and_never_leads_out(live):
     assert "sources.list" in live.told("sub-path")
     live.waits("escapes", "CreateContainerConfigError")
+    assert live.told("own-part") == "2777 0 2000\n644 1000 2000\n", "made as the volume itself is"
 
 
 def test_a_pod_may_use_the_hosts_network_processes_and_ipc(live):

@@ -21,8 +21,6 @@ _SYS_OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_BENEATH = 0x08
 
-NEW_DIRECTORY_MODE = 0o750
-
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -41,8 +39,9 @@ def open_beneath(base: int, path: str, flags: int = os.O_PATH) -> int:
 
 
 def open_or_make(base: int, path: str) -> int:
-    """The same; directories that are missing on the way are made."""
+    """The same; directories that are missing on the way are made for whoever may use the volume itself."""
     handle = os.dup(base)
+    mode = stat.S_IMODE(os.fstat(base).st_mode)
     parts = [part for part in path.split("/") if part not in ("", ".")]
     for index, part in enumerate(parts):
         prefix = "/".join(parts[: index + 1])
@@ -52,8 +51,10 @@ def open_or_make(base: int, path: str) -> int:
             if error.errno != errno.ENOENT:
                 os.close(handle)
                 raise
-            os.mkdir(part, NEW_DIRECTORY_MODE, dir_fd=handle)
+            os.mkdir(part, 0o700, dir_fd=handle)
             following = open_beneath(base, prefix, os.O_PATH | os.O_NOFOLLOW)
+            # Through what was opened: by its name it could be a symlink by now. And no umask applies.
+            os.chmod(f"/proc/self/fd/{following}", mode)
         os.close(handle)
         handle = following
     return handle
