@@ -35,8 +35,11 @@ async def serve(opened: socket.socket, seconds: float) -> float:
         zone.put(number, [records.address_record(name, f"10.96.{number // 250}.{number % 250 + 1}")])
     answers = Answers(zone)
     answers.synced = True
+    whole = asyncio.Event()
+    whole.set()
     async with asyncio.TaskGroup() as group:
-        listener = UdpListener(opened, ClusterResolver(answers, Forwarder(DnsSettings(listen=()))), group.create_task)
+        resolver = ClusterResolver(answers, Forwarder(DnsSettings(listen=())), whole)
+        listener = UdpListener(opened, resolver, group.create_task)
         began = time.process_time()
         await asyncio.sleep(seconds)
         used = time.process_time() - began

@@ -1,4 +1,4 @@
-"""Pods whose image is present: from sending the create to the watch telling that it is Ready. One by one; 50 at once."""
+"""Pods whose image is present: from sending the create to the watch telling of Ready. One by one; 50 at once."""
 
 from __future__ import annotations
 
