@@ -369,3 +369,19 @@ def test_a_worker_that_fails_begins_anew_and_the_agent_lives_on(tmp_path, monkey
 
 def _raise(error):
     raise error
+
+
+def test_limits_that_the_kernel_refuses_are_told(tmp_path):
+    async def scenario(box):
+        async def refuse(run_id, resources):
+            raise OSError(16, "Device or resource busy")
+
+        await box.create(new_pod(containers=[container(resources={"limits": {"memory": "64Mi"}})]))
+        await box.ready()
+        box.runtime.update = refuse
+        lower = {"spec": {"containers": [container(resources={"limits": {"memory": "1Mi"}})]}}
+        await box.client.patch(PODS, ("shop", "web"), lower, subresource="resize")
+        await asyncio.sleep(1)
+        assert ("ResizeError", "Error resizing container c: [Errno 16] Device or resource busy") in await box.events()
+
+    on_a_node(tmp_path, scenario)
