@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tiphys.cluster import identities, teardown
+from tiphys.cluster import identities, saved, teardown
 from tiphys.cluster.settings import Settings
 from tiphys.network.fake import FakeNetwork
 from tiphys.pki import kubeconfig
@@ -74,15 +74,15 @@ async def test_purging_leaves_the_contexts_of_others(settings, machine, tmp_path
 async def test_images_that_were_here_before_us_stay(settings, machine, tmp_path, theirs):
     if theirs:
         settings.storage_root.mkdir()
-    teardown.note_storage(settings)
+    saved.note_storage(settings)
     settings.storage_root.mkdir(exist_ok=True)
     await teardown.purge(settings, tmp_path / "config")
     assert settings.storage_root.exists() is theirs
 
 
 def test_a_later_start_does_not_take_our_own_images_for_those_of_others(settings):
-    teardown.note_storage(settings)
+    saved.note_storage(settings)
     settings.storage_root.mkdir()
     settings.database.touch()
-    teardown.note_storage(settings)
-    assert (settings.data_dir / teardown.NO_IMAGES_BEFORE).exists()
+    saved.note_storage(settings)
+    assert (settings.data_dir / saved.NO_IMAGES_BEFORE).exists()
