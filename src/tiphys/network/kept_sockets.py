@@ -10,6 +10,7 @@ Rejected: SO_REUSEPORT (a second process would have to answer) and a file descri
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -121,6 +122,8 @@ def _end(pid: int) -> None:
         poller = select.poll()
         poller.register(keeper, select.POLLIN)
         poller.poll(END_SECONDS * 1000)
+        with contextlib.suppress(ChildProcessError):  # usually somebody else's child
+            os.waitpid(pid, os.WNOHANG)
     except ProcessLookupError:
         pass  # it ended by itself
     finally:
