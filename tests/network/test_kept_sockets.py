@@ -1,5 +1,6 @@
 """Sockets that a keeper holds: what comes while nobody listens waits for the next one."""
 
+import os
 import socket
 
 import pytest
@@ -19,11 +20,20 @@ def close(pair):
         one.close()
 
 
+def is_free(port):
+    with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        try:
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def opened(owner):
-    """A first pair at a free port, and the address."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        address = free.getsockname()
+    """A first pair at a free port, and the address: below the ports that whoever asks for any may get meanwhile."""
+    first = 20_000 + os.getpid() % 10_000
+    address = ("127.0.0.1", next(port for port in range(first, first + 2_000) if is_free(port)))
     return kept_sockets.bound(owner, address, bind), address
 
 
