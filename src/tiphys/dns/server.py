@@ -134,7 +134,8 @@ class ClusterResolver:
             return self._answers.answer(data, udp=udp) or b""
         except ZoneIncomplete:
             try:
-                await asyncio.wait_for(self._whole.wait(), INCOMPLETE_SECONDS)
+                async with asyncio.timeout(INCOMPLETE_SECONDS):
+                    await self._whole.wait()
             except TimeoutError:
                 return message.refusal(data, message.SERVFAIL) or b""
         return self._answers.answer(data, udp=udp) or b""
