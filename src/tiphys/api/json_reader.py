@@ -3,7 +3,7 @@ JSON as Go's decoder reads it: the slow reader for bodies that orjson refuses or
 
 orjson is the reader of nearly all bodies. It stops where Go does not (nesting beyond 1024, bytes that are no UTF-8,
 lone surrogates), it forgets repeated keys, and its messages are its own. This reader has Go's limits (10,000 levels),
-keeps repeated keys (`strict.Repeated`) and complains in the words that Kubernetes' clients know. Its stack is its own, so
+keeps repeated keys (`strict.Repeated`) and complains in the words that clients know. Its stack is its own, so
 nesting costs no recursion; bodies beyond `SLOW_BYTES_MAX` are not read by it, so that a hostile body costs
 milliseconds and not seconds.
 """
