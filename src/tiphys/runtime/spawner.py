@@ -20,6 +20,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -41,12 +42,15 @@ class Spawner:
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "crun-spawner"))
     _host: int = -1
     _sealed: int = -1
+    _sealing: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def descriptor(self) -> int:
         """crun's copy. Whoever inherits it can execute crun, also when this process has ended."""
-        if self._sealed < 0:
-            self._sealed = _sealed_copy(CRUN)
+        # Containers are prepared in several threads: what one tells conmon must be what it hands to it.
+        with self._sealing:
+            if self._sealed < 0:
+                self._sealed = _sealed_copy(CRUN)
         return self._sealed
 
     @property
