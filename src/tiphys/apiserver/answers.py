@@ -13,6 +13,7 @@ import orjson
 
 from tiphys.api import convert, errors
 from tiphys.api.resources import Resource
+from tiphys.apiserver.bodies import Bodies, Question, joined
 from tiphys.apiserver.call import Call, Object
 from tiphys.apiserver.negotiation import JSON, PLAIN, TABLE, YAML, Format
 from tiphys.apiserver.records import Record, storage_of
@@ -116,16 +117,15 @@ def of_list(call: Call, records: Sequence[Record], metadata: Object, form: Forma
     resource = call.resource
     assert resource is not None
     if form is PLAIN and _same_version(storage_of(resource), resource):
-        return Response(200, JSON_HEADERS, joined(resource, records, metadata))
+        return Response(200, JSON_HEADERS, joined(_list_head(resource) + orjson.dumps(metadata), records))
     return of_objects(call, [seen(record, resource, form) for record in records], metadata, form)
 
 
-def joined(resource: Resource, records: Sequence[Record], metadata: Object) -> bytes:
-    """The list's JSON made of the records' tails."""
-    head = _list_head(resource) + orjson.dumps(metadata)
-    if not records:
-        return head + b',"items":[]}\n'
-    return b'%b,"items":[{%b]}\n' % (head, b",{".join([record.tail for record in records]))
+def kept_list(call: Call, bodies: Bodies, question: Question, records: Sequence[Record], metadata: Object) -> Response:
+    """`of_list` in plain JSON of the stored version, from memory if it was answered before."""
+    assert call.resource is not None
+    head = _list_head(call.resource) + orjson.dumps(metadata)
+    return Response(200, JSON_HEADERS, bodies.body(question, head, records))
 
 
 def of_objects(call: Call, objects: Sequence[Object], metadata: Object, form: Format) -> Response:

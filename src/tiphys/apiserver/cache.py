@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tiphys.api import errors, resources
 from tiphys.api.resources import Resource
+from tiphys.apiserver.bodies import Bodies
 from tiphys.apiserver.call import Object
 from tiphys.apiserver.records import ROOT, NoSealer, Record, Sealer, collection_prefix, key_of, prefix_of
 from tiphys.apiserver.watchers import Change, View, Watcher
@@ -63,6 +64,7 @@ class Collection:
         self._watchers: dict[str, set[Watcher]] = {}
         self._offered: set[Watcher] = set()
         self._by_node = 0  # how many of the scopes are nodes
+        self.watcher_count = 0
 
     def span(self, prefix: str, after: str = "") -> tuple[int, int]:
         """The index range of keys under `prefix` that follow `after`."""
@@ -141,12 +143,14 @@ class Collection:
             self._watchers[scope] = set()
             self._by_node += scope.startswith(_NODE_SCOPE)
         self._watchers[scope].add(watcher)
+        self.watcher_count += 1
         watcher.on_close = lambda closed: self._leave(scope, closed)
 
     def _leave(self, scope: str, watcher: Watcher) -> None:
         watchers = self._watchers.get(scope)
         if watchers is not None:
             watchers.discard(watcher)
+            self.watcher_count -= 1
             if not watchers:
                 del self._watchers[scope]
                 self._by_node -= scope.startswith(_NODE_SCOPE)
@@ -167,6 +171,7 @@ class Cache:
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._loaded = 0
         self.revision = 0
+        self.bodies = Bodies()  # of lists
         # Called with every change, in order: allocators and authorization indexes follow the store this way.
         self.listeners: list[Callable[[Change], None]] = []
 
@@ -318,7 +323,7 @@ class Cache:
 
     @property
     def watcher_count(self) -> int:
-        return sum(1 for collection in self._collections.values() for _ in collection.watchers())
+        return sum(collection.watcher_count for collection in self._collections.values())
 
 
 @functools.cache

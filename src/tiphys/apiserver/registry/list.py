@@ -18,9 +18,10 @@ import orjson
 
 from tiphys.api import errors
 from tiphys.apiserver import answers
+from tiphys.apiserver.bodies import Question
 from tiphys.apiserver.cache import Collection, too_large_revision
 from tiphys.apiserver.call import Call, Object
-from tiphys.apiserver.negotiation import Format
+from tiphys.apiserver.negotiation import PLAIN, Format
 from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.records import Record
 from tiphys.apiserver.registry.options import ListOptions, list_options
@@ -40,12 +41,16 @@ _TOO_OLD_VERSION = "The resourceVersion for the provided list is too old."
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`remaining` counts what follows the page; None if it was not counted (a selector) or nothing follows."""
+    """
+    `remaining` counts what follows the page; None if it was not counted (a selector) or nothing follows. `question` is
+    what the records of today answer, where somebody else may ask the same.
+    """
 
     records: Sequence[Record]
     revision: int
     token: str = ""
     remaining: int | None = None
+    question: Question | None = None
 
     @property
     def metadata(self) -> Object:
@@ -61,6 +66,8 @@ async def list_(parts: Parts, call: Call, route: Route, form: Format) -> Respons
     """Answer a list."""
     assert call.resource is not None
     found = await listing(parts, call, route, list_options(call.resource, route.query))
+    if found.question is not None and form is PLAIN and not route.converts:
+        return answers.kept_list(call, parts.cache.bodies, found.question, found.records, found.metadata)
     return answers.of_list(call, found.records, found.metadata, form)
 
 
@@ -98,11 +105,12 @@ def present(collection: Collection, page: _Page) -> Listing:
     low, high = collection.span(page.prefix, page.after)
     if page.selects is not None:
         return _selected(collection.records[low:high], page)
+    question = Question(page.prefix, page.after, page.limit, collection.modified)
     if page.limit and high - low > page.limit:
         records = collection.records[low : low + page.limit]
         token = encode_token(page.prefix, records[-1].key, page.revision)
-        return Listing(records, page.revision, token, high - low - page.limit)
-    return Listing(collection.records[low:high], page.revision)
+        return Listing(records, page.revision, token, high - low - page.limit, question)
+    return Listing(collection.records[low:high], page.revision, question=question)
 
 
 def _selected(records: Sequence[Record], page: _Page) -> Listing:
