@@ -165,6 +165,11 @@ def _rotate(path: Path, files_max: int) -> None:
 # Random once for the process, then counted: making a random UUID for each line would cost more than the line.
 _ID_PREFIX = str(uuid.uuid4())[:24].encode()
 _numbers = itertools.count()
+_LINE = (
+    b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"'
+    + _ID_PREFIX
+    + b'%012x",%b,"requestReceivedTimestamp":"%b.%06dZ","stageTimestamp":"%b.%06dZ"}'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +181,6 @@ class _Kept:
     text: bytes
 
 
-def _moment(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{timestamp(whole)[:-1]}.{int((seconds - whole) * 1e6):06d}Z"
-
-
 def event(call: Call, status: int, seconds: float, now: float) -> dict[str, Any]:
     """An audit.k8s.io/v1 Event at level Metadata."""
     decoded: dict[str, Any] = orjson.loads(_line(orjson.dumps(_told(call, status))[1:-1], seconds, now))
@@ -189,9 +189,16 @@ def event(call: Call, status: int, seconds: float, now: float) -> dict[str, Any]
 
 def _line(text: bytes, seconds: float, now: float) -> bytes:
     """An Event with its number and its times."""
-    times = f'"requestReceivedTimestamp":"{_moment(now - seconds)}","stageTimestamp":"{_moment(now)}"'
-    head = '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"'
-    return b'%b%b%012x",%b,%b}' % (head.encode(), _ID_PREFIX, next(_numbers), text, times.encode())
+    then = now - seconds
+    received, staged = int(then), int(now)
+    return _LINE % (
+        next(_numbers),
+        text,
+        timestamp(received)[:-1].encode(),
+        (then - received) * 1e6,
+        timestamp(staged)[:-1].encode(),
+        (now - staged) * 1e6,
+    )
 
 
 def _told(call: Call, status: int) -> dict[str, Any]:

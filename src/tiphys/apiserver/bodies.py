@@ -25,7 +25,7 @@ _ITEMS = b',"items":[{'
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is listed: keys under `prefix` after `after`, at most `limit`, of a collection last changed at `modified`."""
+    """What is listed: keys under `prefix` after `after`, at most `limit`, of a collection changed at `modified`."""
 
     prefix: str
     after: str

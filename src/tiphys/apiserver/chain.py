@@ -7,7 +7,6 @@ gets a Status and never a traceback.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import time
@@ -19,6 +18,7 @@ from tiphys.api import errors
 from tiphys.apiserver import answers, negotiation
 from tiphys.apiserver.call import Auditor, Authenticator, Authorizer, Call, Impersonator, Page
 from tiphys.apiserver.dispatch import Dispatcher
+from tiphys.apiserver.gate import Gate
 from tiphys.apiserver.routing import Route, Router
 from tiphys.observe import metrics
 from tiphys.wire.messages import Request, Response
@@ -26,7 +26,8 @@ from tiphys.wire.messages import Request, Response
 log = logging.getLogger(__name__)
 
 BODY_BYTES_MAX = 3 * 1024 * 1024
-# Requests that run at once (Kubernetes' own defaults), and how many may wait for their turn before they are sent away.
+# Requests that run at once (Kubernetes' own defaults), and how many of each may wait for their turn before they are
+# sent away.
 # Watches and streams are not counted here.
 READS_IN_FLIGHT_MAX, WRITES_IN_FLIGHT_MAX = 400, 200
 WAITING_MAX = 4000
@@ -59,9 +60,8 @@ class Chain:
         self._guards = guards
         self._pages = tuple(pages)
         self._meters: dict[tuple[str, str, int], tuple[Any, Any]] = {}
-        self._reads = asyncio.Semaphore(READS_IN_FLIGHT_MAX)
-        self._writes = asyncio.Semaphore(WRITES_IN_FLIGHT_MAX)
-        self._waiting = 0
+        self._reads = Gate(READS_IN_FLIGHT_MAX, WAITING_MAX)
+        self._writes = Gate(WRITES_IN_FLIGHT_MAX, WAITING_MAX)
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
@@ -100,17 +100,12 @@ class Chain:
 
     async def _limited(self, call: Call, route: Route) -> Response:
         gate = self._reads if call.verb in _READS else self._writes
-        if gate.locked() and self._waiting >= WAITING_MAX:
+        if not gate.enter_at_once() and not await gate.enter():
             raise errors.too_many_requests("too many requests, please try again later.", 1)
-        self._waiting += 1
-        try:
-            await gate.acquire()
-        finally:
-            self._waiting -= 1
         try:
             return await self._dispatcher.dispatch(call, route)
         finally:
-            gate.release()
+            gate.leave()
 
     async def _page(self, call: Call, route: Route) -> Response:
         for page in self._pages:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tiphys.api import resources
@@ -76,9 +76,9 @@ class ApiServer:
         router = Router(resources.find, has_group)
         self._chain = Chain(router, Dispatcher(parts, special_verbs(given.reach)), given.guards, given.pages)
 
-    async def handle(self, request: Request) -> Response:
+    def handle(self, request: Request) -> Awaitable[Response]:
         """Answer one request."""
-        return await self._chain(request)
+        return self._chain(request)
 
     async def start(self) -> None:
         """Read what is stored; requests can be answered afterwards."""

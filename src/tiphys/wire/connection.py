@@ -26,6 +26,7 @@ from tiphys.wire.head import (
     date_line,
     encode,
     header_lines,
+    opening,
     status_line,
 )
 from tiphys.wire.link import ConnectionLost, Link
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 # Bodies up to this size go out in one write together with their head.
 SMALL_BODY_BYTES = 65536
 SLICE_BYTES = 131072
+_CLOSE, _KEEP_ALIVE = b"Connection: close\r\n", b"Connection: keep-alive\r\n"
+_WITHOUT_BODY = frozenset((204, 304))
 
 OnError = Callable[[int, str], Response]
 
@@ -224,28 +227,25 @@ class ServerConnection(Link):
     async def _answer(self, item: Incoming, response: Response) -> None:
         keep_alive = item.keep_alive and not self._ending
         body = response.body
-        lines = status_line(response.status) + header_lines(response.headers) + date_line()
-        if not keep_alive:
-            lines += "Connection: close\r\n"
-        elif not item.chunked:
-            lines += "Connection: keep-alive\r\n"
+        connection = _CLOSE if not keep_alive else b"" if item.chunked else _KEEP_ALIVE
+        head = b"%b%b%b" % (opening(response.status, response.headers), date_line(), connection)
         if not isinstance(body, bytes):
-            await self._stream(item, lines, response)
+            await self._stream(item, head, response)
         else:
-            if response.status >= 200 and response.status not in (204, 304):
-                lines += f"Content-Length: {len(body)}\r\n"
-            else:
-                body = b""
-            head = encode(lines + "\r\n")
-            if item.request.method == "HEAD":
-                self.write(head)
-            elif len(body) <= SMALL_BODY_BYTES:
-                self.write(head + body)
-            else:
-                await self._write_slices(head, body)
+            await self._write_whole(item, head, response.status, body)
         if not keep_alive or self._ending:
             self.reader.ended = True
             self.reader.ready.clear()
+
+    async def _write_whole(self, item: Incoming, head: bytes, status: int, body: bytes) -> None:
+        if status < 200 or status in _WITHOUT_BODY:
+            self.write(head + b"\r\n")
+        elif item.request.method == "HEAD":
+            self.write(b"%bContent-Length: %d\r\n\r\n" % (head, len(body)))
+        elif len(body) <= SMALL_BODY_BYTES:
+            self.write(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
+        else:
+            await self._write_slices(b"%bContent-Length: %d\r\n\r\n" % (head, len(body)), body)
 
     async def _write_slices(self, head: bytes, body: bytes) -> None:
         """A large body, as the peer takes it, so that it is never in memory twice."""
@@ -256,17 +256,17 @@ class ServerConnection(Link):
             if self.paused or self.transport.is_closing():
                 await self.drain()
 
-    async def _stream(self, item: Incoming, lines: str, response: Response) -> None:
+    async def _stream(self, item: Incoming, head: bytes, response: Response) -> None:
         """Each chunk goes out as it comes. Leaving out the last chunk tells the peer that the answer is not whole."""
         body = response.body
         assert not isinstance(body, bytes)
         try:
             if item.chunked:
-                lines += "Transfer-Encoding: chunked\r\n"
+                head += b"Transfer-Encoding: chunked\r\n"
             else:
                 item.keep_alive = False
                 self.reader.ended = True
-            self.write(encode(lines + "\r\n"))
+            self.write(head + b"\r\n")
             if item.request.method == "HEAD":
                 return
             self._streaming = True

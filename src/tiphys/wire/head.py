@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
@@ -16,20 +16,37 @@ HOP_BY_HOP = frozenset(
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
-_date = (0, "")
+# Nearly all answers open in one of a few ways. What is long says something of its own, and is not kept.
+OPENINGS_MAX, OPENING_BYTES_MAX = 256, 512
+_openings: dict[tuple[int, tuple[tuple[str, str], ...]], bytes] = {}
+
+_date = (0, b"")
 
 
 class BadHeader(ValueError):
     """A header that would break the framing: a line break or a character outside Latin-1."""
 
 
-def date_line() -> str:
+def date_line() -> bytes:
     """The Date header of this second."""
     global _date
     now = int(time.time())
     if _date[0] != now:
-        _date = (now, time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime(now)))
+        _date = (now, time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime(now)).encode())
     return _date[1]
+
+
+def opening(status: int, headers: Sequence[tuple[str, str]]) -> bytes:
+    """The status line and the lines of an answer's own headers. Raises BadHeader."""
+    key = (status, tuple(headers))
+    made = _openings.get(key)
+    if made is None:
+        made = encode(status_line(status) + header_lines(headers))
+        if len(made) <= OPENING_BYTES_MAX:
+            if len(_openings) >= OPENINGS_MAX:
+                _openings.clear()
+            _openings[key] = made
+    return made
 
 
 def header_lines(headers: Iterable[tuple[str, str]], *, hop_by_hop: bool = False) -> str:

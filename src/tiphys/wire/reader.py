@@ -74,11 +74,13 @@ class RequestReader:
     __slots__ = (
         "_body",
         "_body_size",
+        "_chunked",
         "_head_size",
         "_headers",
         "_in_head",
         "_keep_alive",
         "_limits",
+        "_method",
         "_parser",
         "_raw_body_left",
         "_target",
@@ -106,6 +108,8 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._raw_body_left = 0
         self._keep_alive = True
+        self._chunked = True
+        self._method = ""
         self._begin()
 
     def _begin(self) -> None:
@@ -183,7 +187,9 @@ class RequestReader:
         version = parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise Refused(505, f"HTTP/{version} is not spoken here; use HTTP/1.1")
-        if parser.get_method() == b"CONNECT":
+        self._chunked = version == "1.1"
+        self._method = parser.get_method().decode()
+        if self._method == "CONNECT":
             raise Refused(405, "this is no proxy")
         host = headers.get("host")
         if (host is None and version == "1.1") or (host is not None and "," in host):
@@ -224,15 +230,14 @@ class RequestReader:
     def _incoming(self) -> Incoming:
         body = self._body
         request = Request(
-            self._parser.get_method().decode(),
+            self._method,
             _origin_form(self._target),
             self._headers,
             body[0] if len(body) == 1 else b"".join(body),
             self.peer,
             self.certificate,
         )
-        chunked = self._parser.get_http_version() == "1.1"
-        return Incoming(request, self._keep_alive, self._upgrade, chunked)
+        return Incoming(request, self._keep_alive, self._upgrade, self._chunked)
 
     def _after_upgrade_head(self, rest: bytes) -> None:
         if self._raw_body_left:

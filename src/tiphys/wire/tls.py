@@ -11,7 +11,8 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 
-READ_BYTES = 65536
+# OpenSSL gives one record at a time; asking for more only makes room that is given back.
+READ_BYTES = 16384
 # Plaintext handed to OpenSSL at once: bounds the ciphertext that waits in memory.
 WRITE_BYTES = 131072
 

@@ -33,6 +33,8 @@ def token_of(headers: Mapping[str, str]) -> str:
 
 def bearer(header: str) -> str:
     """The token of an Authorization header; empty if there is none in it."""
+    if header.startswith("Bearer ") and header.count(" ") == 1:  # as nearly everybody writes it
+        return header[7:]
     parts = header.strip().split(" ", 2)
     return parts[1] if len(parts) > 1 and parts[0].lower() == _SCHEME else ""
 
