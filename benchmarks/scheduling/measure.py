@@ -14,10 +14,12 @@ from typing import Any
 import orjson
 from benchmarks.frame import Figure, Server, posting, server, small_pod
 
+from tiphys.api import resources
 from tiphys.api.objects import timestamp
 
 AT_ONCE = 16
 NODES = "/api/v1/nodes"
+_NODES = resources.get("", "v1", "nodes")
 PODS = "/api/v1/namespaces/default/pods"
 SECONDS_MAX = 120.0
 
@@ -37,6 +39,7 @@ def _run(nodes: int, pods: int) -> float:
 async def _rate(running: Server, nodes: int, pods: int) -> float:
     await _account(running)
     await _create_nodes(running, nodes)
+    await _untainted(running)
     watching = asyncio.create_task(_all_bound(running, pods))
     await asyncio.sleep(1)  # the scheduler has seen the last node, and the watch is open
     started = time.perf_counter()
@@ -65,6 +68,13 @@ async def _create_nodes(running: Server, count: int) -> None:
     async with asyncio.TaskGroup() as tasks:
         for _ in range(AT_ONCE):
             tasks.create_task(creator())
+
+
+async def _untainted(running: Server) -> None:
+    """A new node is tainted until a controller has seen that it is ready: that work is no scheduling."""
+    client = running.client()
+    while any(node["spec"].get("taints") for node in (await client.list(_NODES)).items):
+        await asyncio.sleep(0.2)
 
 
 _JSON = {"content-type": "application/json"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tiphys.apiserver.server import Extras
 from tiphys.wire.messages import Handler, Request, Response
 
@@ -27,6 +29,14 @@ async def test_binding_places_the_pod(ask):
     bound = (await ask("GET", f"{PODS}/a")).body
     assert bound["spec"]["nodeName"] == "n1"
     assert [c["status"] for c in bound["status"]["conditions"] if c["type"] == "PodScheduled"] == ["True"]
+
+
+@pytest.mark.parametrize(("more", "status"), [({}, 201), ({"uid": "other"}, 409), ({"uid": 7}, 400)])
+async def test_a_binding_as_schedulers_write_it_is_checked_as_any_other(ask, more, status):
+    await ask("POST", PODS, pod("a"))
+    sent = binding("a") | {"apiVersion": "v1", "kind": "Binding"}
+    sent["metadata"] |= more
+    assert (await ask("POST", f"{PODS}/a/binding", sent)).status == status
 
 
 async def test_a_pod_is_bound_once(ask):

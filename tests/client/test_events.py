@@ -81,7 +81,8 @@ async def test_an_api_that_refuses_costs_the_event_and_no_more(recorder, client,
     assert [event["reason"] for event in await recorded(recorder, client)] == ["Created"]
 
 
-async def test_too_many_waiting_events_are_dropped_with_a_word(client, caplog):
+async def test_too_many_waiting_events_are_dropped_with_a_word(client, caplog, monkeypatch):
+    monkeypatch.setattr(events, "QUEUE_MAX", 10)
     recorder = Recorder(client, "kubelet")
     for number in range(events.QUEUE_MAX + 1):
         recorder.normal(POD, "Pulled", str(number))

@@ -24,7 +24,10 @@ from tiphys.client.similar import Budget, Similar, subject_key
 
 Object = dict[str, Any]
 
-QUEUE_MAX = 1_000
+# Notes that may wait. They are sent one after the other, and each waits for its write: a busy server takes few of them
+# between all else, and the rest when it has time. A burst of ten thousand pods gives one each from the scheduler and
+# from a controller; a note is about 1 KB.
+QUEUE_MAX = 20_000
 # Distinct recent events remembered for counting.
 REMEMBERED_MAX = 2_000
 MESSAGE_MAX = 1_024

@@ -17,14 +17,18 @@ def services_of_pod(services: Informer) -> KeysOf:
     """The Services that select a pod, where the change is one that an endpoint shows."""
 
     def keys(old: Object | None, new: Object | None) -> Iterable[Key]:
-        if old is not None and new is not None and _shown(old) == _shown(new):
+        versions = [version for version in (old, new) if version is not None]
+        if not versions:
             return
-        pod = new if new is not None else old
-        if pod is None:
+        # Few Services select a pod: that is asked first, because what an endpoint shows of it costs more to find out.
+        namespace = versions[0]["metadata"]["namespace"]
+        selecting = [
+            service for service in services.list(namespace) if any(selects(service, version) for version in versions)
+        ]
+        if not selecting or (len(versions) == 2 and _shown(versions[0]) == _shown(versions[1])):
             return
-        for service in services.list(pod["metadata"]["namespace"]):
-            if any(version is not None and selects(service, version) for version in (old, new)):
-                yield service["metadata"]["namespace"], service["metadata"]["name"]
+        for service in selecting:
+            yield namespace, service["metadata"]["name"]
 
     return keys
 

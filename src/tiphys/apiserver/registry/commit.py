@@ -15,6 +15,9 @@ from tiphys.store.door import Conflict, Damaged, Unavailable
 
 MODIFIED_TEXT = "the object has been modified; please apply your changes to the latest version and try again"
 
+# What a Record has more than the stored value, but for the digits.
+_REVISION_LENGTH = len(',"resourceVersion":""')
+
 
 class Raced(Exception):
     """Somebody else wrote first; `current` is what is there now, None if it is gone."""
@@ -69,6 +72,8 @@ async def remove(parts: Parts, old: Record) -> Record:
 
 def is_same(old: Record, plain: bytes) -> bool:
     """Whether a value is what is stored already."""
+    if len(plain) + _REVISION_LENGTH + len(str(old.revision)) != len(old.head) + len(old.tail):
+        return False
     return Record(old.key, plain, old.revision).body == old.body
 
 

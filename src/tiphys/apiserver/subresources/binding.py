@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from tiphys.api import errors
 from tiphys.api.objects import timestamp
 from tiphys.api.resources import get as resource_of
 from tiphys.apiserver import answers
 from tiphys.apiserver.call import Attributes, Call, Object
-from tiphys.apiserver.negotiation import Format
+from tiphys.apiserver.negotiation import JSON, Format
 from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.records import key_of
 from tiphys.apiserver.registry import body, meta
@@ -18,6 +20,8 @@ from tiphys.apiserver.registry.rewrite import rewrite
 from tiphys.apiserver.routing import Route
 from tiphys.wire.messages import Response
 
+_PLAIN = frozenset(("apiVersion", "kind", "metadata", "target"))
+_PLAIN_METADATA, _PLAIN_TARGET = frozenset(("name", "namespace", "uid")), frozenset(("apiVersion", "kind", "name"))
 _CREATED: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
@@ -42,9 +46,34 @@ async def bind_named(parts: Parts, call: Call, route: Route, form: Format) -> Re
 def _decoded(call: Call, route: Route) -> tuple[Object, WriteOptions]:
     assert call.resource is not None
     options = write_options("CreateOptions", route.query)
-    binding = body.decode_object(call, call.resource, options)
+    binding = _plain(call)
+    if binding is None:
+        binding = body.decode_object(call, call.resource, options)
     meta.check_namespace(call.resource, binding, route.namespace)
     return binding, options
+
+
+def _plain(call: Call) -> Object | None:
+    """
+    A body in the plain form that schedulers send, of which nothing has to be typed or defaulted; None for any other.
+
+    Printed again it is the same, so no key came twice.
+    """
+    if call.request.headers.get("content-type") != JSON:
+        return None
+    try:
+        said = orjson.loads(call.request.body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(said, dict) or said.keys() != _PLAIN or said["kind"] != "Binding" or said["apiVersion"] != "v1":
+        return None
+    for part, known in (("metadata", _PLAIN_METADATA), ("target", _PLAIN_TARGET)):
+        fields = said[part]
+        if not isinstance(fields, dict) or not fields.keys() <= known:
+            return None
+        if not all(isinstance(value, str) for value in fields.values()):
+            return None
+    return said if orjson.dumps(said) == call.request.body else None
 
 
 async def _bind(parts: Parts, call: Call, name: str, binding: Object, options: WriteOptions) -> None:

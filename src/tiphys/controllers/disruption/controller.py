@@ -49,10 +49,11 @@ class DisruptionController:
         await self._loop.run()
 
     def _keys_of_pod(self, old: Object | None, new: Object | None) -> Iterable[Key]:
-        if old is not None and new is not None and _shown(old) == _shown(new):
-            return
         versions = [version for version in (old, new) if version is not None]
-        for budget in self._budgets.list(namespace_of(versions[0])):
+        budgets = self._budgets.list(namespace_of(versions[0])) if versions else ()
+        if not budgets or (old is not None and new is not None and _shown(old) == _shown(new)):
+            return
+        for budget in budgets:
             selector = selector_of(budget)
             if any(selector.matches(labels_of(version)) for version in versions):
                 yield key_of(budget)

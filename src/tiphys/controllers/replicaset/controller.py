@@ -19,6 +19,8 @@ from tiphys.reconcile.ownership import BY_CONTROLLER, claim, controller_index, w
 
 Object = dict[str, Any]
 
+_owning_keys = controller_key("ReplicaSet")
+
 
 class ReplicaSetController:
     """Writes pods, and the status of ReplicaSets."""
@@ -40,7 +42,7 @@ class ReplicaSetController:
         await self._loop.run()
 
     def _keys_of_pod(self, old: Object | None, new: Object | None) -> Iterable[Key]:
-        yield from controller_key("ReplicaSet")(old, new)
+        yield from _owning_keys(old, new)
         if new is not None and not any(o.get("controller") for o in new["metadata"].get("ownerReferences") or ()):
             namespace = new["metadata"]["namespace"]
             for replicaset in self._replicasets.list(namespace):

@@ -49,9 +49,9 @@ class TaintEvictionController:
         """A pod that comes to a node, or tolerates something else; hardly any node has such taints."""
         if new is None or not new["spec"].get("nodeName"):
             return
-        if old is not None and old["spec"] == new["spec"]:
+        if not no_execute_taints(self._nodes.get("", new["spec"]["nodeName"])):
             return
-        if no_execute_taints(self._nodes.get("", new["spec"]["nodeName"])):
+        if old is None or any(old["spec"].get(name) != new["spec"].get(name) for name in ("nodeName", "tolerations")):
             yield key_of(new)
 
     async def _reconcile(self, key: Key) -> Performed | None:
