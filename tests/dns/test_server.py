@@ -42,6 +42,20 @@ class Running:
             writer.close()
 
 
+def _sockets_of_one_port():
+    """Both kinds of sockets on one port of loopback that is free for both."""
+    while True:
+        connections = socket.create_server(("127.0.0.1", 0))
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            datagrams.bind(connections.getsockname())
+        except OSError:  # somebody else's datagrams
+            connections.close()
+            datagrams.close()
+            continue
+        return datagrams, connections
+
+
 @pytest.fixture
 async def upstream():
     """A UDP server that knows example.com; `asked` counts."""
@@ -63,9 +77,11 @@ async def upstream():
         writer.write(len(answer).to_bytes(2, "big") + answer)
         writer.close()
 
-    transport, knows = await asyncio.get_running_loop().create_datagram_endpoint(Knows, local_addr=("127.0.0.1", 0))
+    loop = asyncio.get_running_loop()
+    datagrams, connections = _sockets_of_one_port()
+    transport, knows = await loop.create_datagram_endpoint(Knows, sock=datagrams)
     knows.address = transport.get_extra_info("sockname")
-    server = await asyncio.start_server(whole, *knows.address)
+    server = await asyncio.start_server(whole, sock=connections)
     yield knows
     transport.close()
     server.close()
