@@ -85,18 +85,16 @@ def error_frame(error: errors.StatusError) -> bytes:
 class Change:
     """One write as watchers see it; `record` is the new state, or the last one at the revision of its delete."""
 
-    __slots__ = ("_frames", "deleted", "previous", "record", "seconds")
+    __slots__ = ("_frames", "deleted", "kind", "previous", "record", "revision", "seconds")
 
     def __init__(self, record: Record, previous: Record | None, *, deleted: bool, seconds: float) -> None:
         self.record = record
         self.previous = previous
         self.deleted = deleted
         self.seconds = seconds
+        self.revision = record.revision
+        self.kind = DELETED if deleted else MODIFIED if previous is not None else ADDED  # to who watches everything
         self._frames: dict[tuple[str, View], bytes] = {}
-
-    @property
-    def revision(self) -> int:
-        return self.record.revision
 
     def frame(self, kind: str, view: View) -> bytes:
         """The line for this change, made once for each shared view."""
@@ -131,7 +129,7 @@ class Watcher:
 
     def offer(self, change: Change) -> None:
         """Called by the cache for every change in scope, in order; `deliver` follows after the last of a batch."""
-        kind = self.kind_of(change)
+        kind = change.kind if self._selects is None else self.kind_of(change)
         self.revision = change.revision
         if kind:
             self._queue_up(change.frame(kind, self.view))
@@ -157,9 +155,7 @@ class Watcher:
         """ADDED, MODIFIED or DELETED as this watcher sees it; empty if it does not."""
         previous = change.previous
         if self._selects is None:
-            if change.deleted:
-                return DELETED
-            return MODIFIED if previous is not None else ADDED
+            return change.kind
         before = previous is not None and self._selects(previous)
         now = not change.deleted and self._selects(change.record)
         if now:
