@@ -33,6 +33,12 @@ def cluster(host_lock, tmp_path_factory):
         live.close()
 
 
+@pytest.fixture(autouse=True)
+def empty(cluster):
+    """Each test begins without pods, also after one that failed."""
+    emptied(cluster)
+
+
 def pod(name, seen):
     """It writes a line each time that its container starts."""
     container = {"name": "c", "image": TOOLS, "command": ["sh", "-c", STARTED]}
