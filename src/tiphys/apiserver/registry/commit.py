@@ -47,7 +47,11 @@ async def insert(parts: Parts, resource: Resource, key: str, obj: Object) -> Rec
 
 async def replace(parts: Parts, resource: Resource, old: Record, obj: Object) -> Record:
     """Store a new version of what `old` is; nothing is written if nothing differs. Raced if it moved on."""
-    plain = encode(obj)
+    return await replace_encoded(parts, resource, old, encode(obj))
+
+
+async def replace_encoded(parts: Parts, resource: Resource, old: Record, plain: bytes) -> Record:
+    """The same with a value that is encoded already."""
     if is_same(old, plain):
         return old
     try:

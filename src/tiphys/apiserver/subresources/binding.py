@@ -14,10 +14,11 @@ from tiphys.apiserver.call import Attributes, Call, Object
 from tiphys.apiserver.negotiation import JSON, Format
 from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.records import key_of
-from tiphys.apiserver.registry import body, meta
+from tiphys.apiserver.registry import body, commit, meta
 from tiphys.apiserver.registry.options import WriteOptions, write_options
 from tiphys.apiserver.registry.rewrite import rewrite
 from tiphys.apiserver.routing import Route
+from tiphys.apiserver.subresources import placing
 from tiphys.wire.messages import Response
 
 _PLAIN = frozenset(("apiVersion", "kind", "metadata", "target"))
@@ -89,9 +90,28 @@ async def _bind(parts: Parts, call: Call, name: str, binding: Object, options: W
     pods = resource_of("", "v1", "pods")
     key = key_of(pods, call.namespace, name)
     now = parts.now()
+    if not options.dry_run and await _placed_at_once(parts, key, binding, now):
+        return
     await rewrite(
         parts, pods, call.namespace, name, lambda pod: _place(pod, binding, target, key, now), dry_run=options.dry_run
     )
+
+
+async def _placed_at_once(parts: Parts, key: str, binding: Object, now: float) -> bool:
+    """Bind a pod that nobody has touched since it was made; False if it is to be looked at closer."""
+    said, target = binding["metadata"], binding["target"]
+    if any(said.get(name) for name in ("annotations", "labels", "resourceVersion")):
+        return False
+    await parts.cache.caught_up()
+    record = parts.cache.record(key)
+    plain = placing.placed(record, said.get("uid", ""), target["name"], now) if record is not None else None
+    if record is None or plain is None:
+        return False
+    try:
+        await commit.replace_encoded(parts, resource_of("", "v1", "pods"), record, plain)
+    except commit.Raced:  # the newest version may be of another form
+        return False
+    return True
 
 
 def _validate(target: Object) -> None:
