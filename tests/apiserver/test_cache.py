@@ -207,3 +207,39 @@ async def run(store: MemoryStore, steps: list[tuple[str, str]], first: int = 0) 
 
 def lines(chunk: bytes) -> list[dict]:
     return [orjson.loads(line) for line in chunk.splitlines()]
+
+
+async def test_a_write_is_in_the_cache_before_its_writer_is_told(store, cache):
+    await asyncio.sleep(0)  # `run` begins
+    assert await put(store, configmap("one")) == cache.revision
+    assert names(cache) == ["one"]
+
+
+async def test_what_was_missed_comes_by_the_watch_and_nothing_comes_twice(store):
+    cache = Cache(store)
+    await cache.load()
+    heard: list[int] = []
+    cache.listeners.append(lambda change: heard.append(change.revision))
+    await put(store, configmap("before"))
+    following = asyncio.create_task(cache.run())
+    await asyncio.sleep(0)
+    await put(store, configmap("between"))
+    await cache.caught_up()
+    await put(store, configmap("after"))
+    following.cancel()
+    assert heard == [1, 2, 3]
+
+
+async def test_a_failure_while_it_hears_ends_the_cache(store):
+    cache = Cache(store)
+    await cache.load()
+
+    def fail(change: object) -> None:
+        raise ValueError("broken")
+
+    cache.listeners.append(fail)
+    following = asyncio.create_task(cache.run())
+    await asyncio.sleep(0)
+    await put(store, configmap("one"))
+    with pytest.raises(ExceptionGroup, match="TaskGroup"):
+        await following

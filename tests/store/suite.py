@@ -123,6 +123,15 @@ class StoreContract:
         assert store.revision == 1
         assert [event.revision for event in await waiting] == [1]
 
+    async def test_a_listener_hears_each_commit_before_its_writer(self, store):
+        heard: list[int] = []
+        stop = store.listen(lambda events: heard.extend(event.revision for event in events))
+        for number in range(3):
+            assert await store.create(f"/k/{number}", b"") == heard[-1]
+        stop()
+        await store.create("/k/later", b"")
+        assert heard == [1, 2, 3]
+
     async def test_compaction_keeps_what_is_and_forgets_what_was(self, store):
         first = await store.create("/a", b"1")
         second = await store.update("/a", b"2", first)

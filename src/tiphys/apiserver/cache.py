@@ -1,9 +1,10 @@
 """
 The watch cache: every stored object as ready bytes, in key order, and the recent changes of each collection.
 
-One task follows the store; nothing else writes here. A read first waits until the cache has reached the revision the
-store has acknowledged (`caught_up`), so what a client was told is seen by every read after it. With a store in the same
-process that wait is nearly always over before it starts.
+The cache follows the store; nothing else writes here. A read first waits until the cache has reached the revision the
+store has acknowledged (`caught_up`), so what a client was told is seen by every read after it. A store in the same
+process tells of a commit before it acknowledges it, so that wait is over before it starts; the watch, in its task,
+brings what was committed before and whatever was missed.
 
 Each collection keeps its own recent changes. So a busy kind never expires the watches of a quiet one, and a version
 that was handed out can be watched from for as long as its own collection's changes are kept.
@@ -172,6 +173,7 @@ class Cache:
         self._loaded = 0
         self.revision = 0
         self.bodies = Bodies()  # of lists
+        self._failure: Exception | None = None
         # Called with every change, in order: allocators and authorization indexes follow the store this way.
         self.listeners: list[Callable[[Change], None]] = []
 
@@ -198,10 +200,30 @@ class Cache:
 
     async def run(self) -> None:
         """Follow the store until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._send_bookmarks())
-            async for batch in self._store.watch(ROOT, self.revision):
-                self.apply(batch)
+        stop = self._store.listen(self._hear)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._send_bookmarks())
+                async for batch in self._store.watch(ROOT, self.revision):
+                    if self._failure is not None:
+                        raise self._failure
+                    if batch[-1].revision > self.revision:
+                        self.apply([event for event in batch if event.revision > self.revision])
+        finally:
+            stop()
+
+    def _hear(self, events: Sequence[Event]) -> None:
+        """
+        Take a commit in while it is published, so that whoever wrote, and whoever comes next, finds it here.
+
+        Only what follows at once on what is here: all else, and the end after a failure, is the watch's.
+        """
+        if events[0].revision != self.revision + 1 or self._failure is not None:
+            return
+        try:
+            self.apply(events)
+        except Exception as error:
+            self._failure = error  # `run` raises it: a cache that missed something must not go on
 
     def apply(self, events: Sequence[Event]) -> None:
         """Take committed changes in; the one place that changes the cache."""

@@ -7,7 +7,7 @@ implementations pass `tests/store/suite.py`; etcd fits behind the same door, so 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,6 +75,9 @@ class Event:
     previous: Entry | None
 
 
+Listener = Callable[[Sequence[Event]], None]
+
+
 class Store(Protocol):
     async def get(self, key: str) -> Entry | None: ...
 
@@ -92,6 +95,13 @@ class Store(Protocol):
 
     def watch(self, prefix: str, revision: int) -> AsyncIterator[Sequence[Event]]:
         """Batches of events under `prefix` after `revision`, in revision order, none lost, none twice."""
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """
+        Call `listener` with the events of each later commit before any writer of it is told; the result ends that.
+
+        It must neither wait nor raise. What was committed before, or by another process, comes by `watch` alone.
+        """
 
     async def compact(self, revision: int) -> None:
         """Forget history at and before `revision`; current values stay."""

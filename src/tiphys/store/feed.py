@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from tiphys.store.door import Event, FutureRevision
+from tiphys.store.door import Event, FutureRevision, Listener
 
 # Live events kept for one watcher before it has to read the history again.
 QUEUE_MAX = 10_000
@@ -43,13 +43,21 @@ class Feed:
     def __init__(self, read_history: ReadHistory, revision: int = 0) -> None:
         self._read_history = read_history
         self._subscriptions: set[Subscription] = set()
+        self._listeners: list[Listener] = []
         self.revision = revision
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """See Store.listen."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     def publish(self, events: Sequence[Event]) -> None:
         """Called on the loop, once for each commit."""
         if not events:
             return
         self.revision = events[-1].revision
+        for listener in tuple(self._listeners):
+            listener(events)
         for subscription in self._subscriptions:
             self._offer(subscription, events)
 

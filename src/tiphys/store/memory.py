@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import bisect
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
-from tiphys.store.door import Compacted, Conflict, Entry, Event, FutureRevision, KeyExists, Page
+from tiphys.store.door import Compacted, Conflict, Entry, Event, FutureRevision, KeyExists, Listener, Page
 from tiphys.store.feed import Feed
 from tiphys.store.history import prefix_end, rewind
 
@@ -86,6 +86,9 @@ class MemoryStore:
 
     def watch(self, prefix: str, revision: int) -> AsyncIterator[Sequence[Event]]:
         return self._feed.watch(prefix, revision)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        return self._feed.listen(listener)
 
     async def _read_history(self, prefix: str, after: int, up_to: int, limit: int) -> Sequence[Event]:
         self._check(after)

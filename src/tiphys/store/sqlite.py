@@ -23,7 +23,7 @@ from typing import TypeVar
 
 from tiphys.store.batch import Decision, Write, decide
 from tiphys.store.database import Database, Lock
-from tiphys.store.door import Compacted, Entry, Event, FutureRevision, Page, StoreError, Unavailable
+from tiphys.store.door import Compacted, Entry, Event, FutureRevision, Listener, Page, StoreError, Unavailable
 from tiphys.store.feed import Feed
 from tiphys.store.history import rewind
 
@@ -128,6 +128,9 @@ class SqliteStore:
 
     def watch(self, prefix: str, revision: int) -> AsyncIterator[Sequence[Event]]:
         return self._feed.watch(prefix, revision)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        return self._feed.listen(listener)
 
     async def _read_history(self, prefix: str, after: int, up_to: int, limit: int) -> Sequence[Event]:
         def events(database: Database) -> Sequence[Event]:
