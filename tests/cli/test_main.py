@@ -1,11 +1,13 @@
 """The command line: what is asked for is imported, and failures are one line."""
 
+import dataclasses
 import sys
 
 import pytest
 
 from tiphys import __version__
 from tiphys.cli import main, options
+from tiphys.cluster import saved
 from tiphys.cluster.settings import DATA_DIR
 
 
@@ -47,3 +49,14 @@ def test_another_data_directory_gets_names_of_its_own(tmp_path):
 def test_a_mirror_needs_both_ends():
     with pytest.raises(main.UsageError, match="REGISTRY=HOST"):
         parsed("serve", "--registry-mirror", "docker.io")
+
+
+def test_what_is_not_said_stays_as_it_was(tmp_path):
+    saved.save(dataclasses.replace(parsed("serve", "--data-dir", str(tmp_path), "--port", "7001"), bridge="b7"))
+    again = parsed("serve", "--data-dir", str(tmp_path), "--node-port", "7002")
+    assert (again.port, again.node_port, again.bridge) == (7001, 7002, "b7")
+
+
+def test_the_place_of_images_may_be_said_last(tmp_path):
+    options = main.parser("image").parse_args(["image", "ls", "--data-dir", str(tmp_path)])
+    assert options.data_dir == tmp_path

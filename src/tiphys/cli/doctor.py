@@ -18,7 +18,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.fix:
         _fix()
-    settings = shared.saved_settings(options) or shared.settings(options)
+    settings = shared.settings(options)
     worst = 0
     for check in doctor.examine(settings):
         cure = f" → {check.cure}" if check.cure else ""

@@ -10,24 +10,30 @@ from tiphys.cli import options as shared
 from tiphys.cli.main import UsageError
 from tiphys.cluster.settings import Settings
 
+ACTIONS = {
+    "ls": "list the images",
+    "pull": "bring an image from its registry",
+    "load": "unpack a docker or OCI archive (`docker save`, `buildah push oci-archive:`)",
+    "rm": "remove an image that nothing uses",
+}
+
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     shared.add_place(sub)
     actions = sub.add_subparsers(dest="action", metavar="ACTION", required=True)
-    actions.add_parser("ls", help="list the images")
-    for name, text in (("pull", "bring an image from its registry"), ("rm", "remove an image that nothing uses")):
-        actions.add_parser(name, help=text).add_argument("image", metavar="IMAGE")
-    load = actions.add_parser(
-        "load", help="unpack a docker or OCI archive (`docker save`, `buildah push oci-archive:`)"
-    )
-    load.add_argument("archive", type=Path, metavar="ARCHIVE")
+    made = {name: actions.add_parser(name, help=text) for name, text in ACTIONS.items()}
+    for action in made.values():  # the place may be said after the action too
+        shared.add_place(action, argparse.SUPPRESS)
+    for name in ("pull", "rm"):
+        made[name].add_argument("image", metavar="IMAGE")
+    made["load"].add_argument("archive", type=Path, metavar="ARCHIVE")
 
 
 def run(options: argparse.Namespace) -> int:
     shared.need_root("the image store")
     from tiphys.runtime.door import RuntimeFailure
 
-    settings = shared.saved_settings(options) or shared.settings(options)
+    settings = shared.settings(options)
     try:
         asyncio.run(_act(settings, options))
     except RuntimeFailure as error:

@@ -13,7 +13,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    settings = shared.saved_settings(options) or shared.settings(options)
+    settings = shared.settings(options)
     try:
         print(settings.admin_kubeconfig.read_text(), end="")
     except FileNotFoundError:

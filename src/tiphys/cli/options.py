@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from tiphys.cli.main import UsageError
 from tiphys.cluster import saved
-from tiphys.cluster.settings import API_PORT, DATA_DIR, NODE_PORT, RUN_DIR, Settings
+from tiphys.cluster.settings import DATA_DIR, RUN_DIR, Settings
+
+T = TypeVar("T")
 
 
-def add_place(sub: argparse.ArgumentParser) -> None:
+def add_place(sub: argparse.ArgumentParser, default: Path | str = DATA_DIR) -> None:
     """Where the cluster's files lie."""
-    sub.add_argument("--data-dir", type=Path, default=DATA_DIR, metavar="DIR", help=f"its files (default {DATA_DIR})")
+    sub.add_argument("--data-dir", type=Path, default=default, metavar="DIR", help=f"its files (default {DATA_DIR})")
 
 
 def add_network(sub: argparse.ArgumentParser) -> None:
-    """Ports, addresses and names that must not collide with another cluster on the machine."""
-    sub.add_argument("--port", type=int, default=API_PORT, help=f"the API's port (default {API_PORT})")
-    sub.add_argument("--node-port", type=int, default=NODE_PORT, help=f"the node agent's port (default {NODE_PORT})")
-    sub.add_argument("--node-name", default="", metavar="NAME", help="this node's name (default: the host name)")
-    sub.add_argument("--pod-cidr", default="10.42.0.0/24", help="addresses of pods (default 10.42.0.0/24)")
-    sub.add_argument("--service-cidr", default="10.96.0.0/16", help="addresses of Services (default 10.96.0.0/16)")
-    sub.add_argument("--bridge", default="tiphys0", help="the pods' bridge (default tiphys0)")
-    sub.add_argument(
-        "--insecure-registry", action="append", default=[], metavar="HOST[:PORT]", help="a registry on plain HTTP"
-    )
-    sub.add_argument(
-        "--registry-mirror", action="append", default=[], metavar="REGISTRY=HOST[:PORT]", help="ask this host first"
-    )
-    sub.add_argument("--storage-root", type=Path, default=None, metavar="DIR", help="the images (containers/storage)")
+    """
+    Ports, addresses and names that must not collide with another cluster on the machine.
+
+    What is not said stays as it was when the cluster was last brought up, or is the default.
+    """
+    standard = Settings()
+    sub.add_argument("--port", type=int, help=f"the API's port (default {standard.port})")
+    sub.add_argument("--node-port", type=int, help=f"the node agent's port (default {standard.node_port})")
+    sub.add_argument("--node-name", metavar="NAME", help="this node's name (default: the host name)")
+    sub.add_argument("--pod-cidr", help=f"addresses of pods (default {standard.pod_cidr})")
+    sub.add_argument("--service-cidr", help=f"addresses of Services (default {standard.service_cidr})")
+    sub.add_argument("--bridge", help=f"the pods' bridge (default {standard.bridge})")
+    sub.add_argument("--insecure-registry", action="append", metavar="HOST[:PORT]", help="a registry on plain HTTP")
+    sub.add_argument("--registry-mirror", action="append", metavar="REGISTRY=HOST[:PORT]", help="ask this host first")
+    sub.add_argument("--storage-root", type=Path, metavar="DIR", help="the images (containers/storage)")
 
 
 def add_user_kubeconfig(sub: argparse.ArgumentParser) -> None:
@@ -61,22 +67,33 @@ def run_dir_of(data_dir: Path) -> Path:
 
 
 def settings(options: argparse.Namespace) -> Settings:
-    """The Settings that the options ask for."""
+    """The Settings that the options ask for, on top of those with which the cluster was last brought up."""
     data_dir = options.data_dir.resolve()
-    name = suffix_of(data_dir)
-    chosen: dict[str, object] = {"data_dir": data_dir, "run_dir": run_dir_of(data_dir)}
-    if data_dir != DATA_DIR:
-        chosen |= {"nft_table": f"tiphys-{name}", "cgroup": f"tiphys-{name}"}
-    for field in ("port", "node_port", "pod_cidr", "service_cidr", "bridge", "memory"):
-        if hasattr(options, field):
-            chosen[field] = getattr(options, field)
-    if getattr(options, "node_name", ""):
-        chosen["node_name"] = options.node_name
+    base = saved_settings(options) or _fresh(data_dir)
+    asked = {name: getattr(options, name, None) for name in _PLAIN}
+    asked["insecure_registries"] = _listed(options, "insecure_registry", str)
+    asked["registry_mirrors"] = _listed(options, "registry_mirror", _mirror)
     if getattr(options, "storage_root", None):
-        chosen |= {"storage_root": options.storage_root, "storage_run": chosen["run_dir"]}
-    chosen["insecure_registries"] = tuple(getattr(options, "insecure_registry", ()))
-    chosen["registry_mirrors"] = tuple(_mirror(text) for text in getattr(options, "registry_mirror", ()))
-    return Settings(**chosen)  # type: ignore[arg-type]
+        asked |= {"storage_root": options.storage_root.resolve(), "storage_run": base.run_dir}
+    return dataclasses.replace(base, **{name: value for name, value in asked.items() if value is not None})
+
+
+_PLAIN = ("port", "node_port", "node_name", "pod_cidr", "service_cidr", "bridge", "memory")
+
+
+def _fresh(data_dir: Path) -> Settings:
+    """A new cluster, whose names on the machine nobody else has."""
+    fresh = Settings(data_dir=data_dir, run_dir=run_dir_of(data_dir))
+    if data_dir == DATA_DIR:
+        return fresh
+    name = f"tiphys-{suffix_of(data_dir)}"
+    return dataclasses.replace(fresh, nft_table=name, cgroup=name)
+
+
+def _listed(options: argparse.Namespace, name: str, read: Callable[[str], T]) -> tuple[T, ...] | None:
+    """What was said any number of times; None if it was not said."""
+    given = getattr(options, name, None)
+    return tuple(read(text) for text in given) if given is not None else None
 
 
 def suffix_of(data_dir: Path) -> str:

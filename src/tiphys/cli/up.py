@@ -100,7 +100,7 @@ def _arguments(options: argparse.Namespace) -> Iterator[str]:
         if value:
             yield from (f"--{name.replace('_', '-')}", str(value))
     for name in ("insecure_registry", "registry_mirror"):
-        for value in getattr(options, name):
+        for value in getattr(options, name) or ():
             yield from (f"--{name.replace('_', '-')}", value)
 
 
