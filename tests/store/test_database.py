@@ -22,9 +22,7 @@ def write(database, *writes):
         current = database.entries([key])
         expected = current[key].revision if key in current else None
         decision = decide([Write(key, value, expected)], current, database.revision())
-        with database.transaction("IMMEDIATE"):
-            database.append(decision.events)
-            database.put(decision.final)
+        database.commit(decision.events)
 
 
 def rows(tmp_path):
@@ -76,3 +74,12 @@ def test_a_file_of_another_making_is_refused(tmp_path):
         connection.execute("CREATE TABLE current (key TEXT)")
     with pytest.raises(StoreError, match="another version"):
         Database(tmp_path / "db", writable=True)
+
+
+def test_a_commit_of_very_many_is_one(database):
+    writes = [Write(f"/{number:05}", b"", None) for number in range(1_201)]
+    again = [Write("/00007", None, 8), Write("/00007", b"new", None)]
+    database.commit(decide([*writes, *again], {}, 0).events)
+    assert database.revision() == 1_203
+    assert [entry.revision for entry in database.scan("/0000", "", -1)] == [1, 2, 3, 4, 5, 6, 7, 1_203, 9, 10]
+    assert not database._connection.in_transaction

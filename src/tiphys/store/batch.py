@@ -24,11 +24,10 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`outcomes[i]` answers write i: its new revision or its error. `final` is what each changed key holds after."""
+    """`outcomes[i]` answers write i: its new revision or its error."""
 
     outcomes: Sequence[int | StoreError]
     events: Sequence[Event]
-    final: Mapping[str, Entry | None]
 
 
 def decide(writes: Sequence[Write], current: Mapping[str, Entry], revision: int) -> Decision:
@@ -46,7 +45,7 @@ def decide(writes: Sequence[Write], current: Mapping[str, Entry], revision: int)
         state[write.key] = None if write.value is None else Entry(write.key, write.value, revision)
         events.append(Event(write.key, revision, write.value, held))
         outcomes.append(revision)
-    return Decision(outcomes, events, state)
+    return Decision(outcomes, events)
 
 
 def _refusal(write: Write, held: Entry | None) -> StoreError | None:

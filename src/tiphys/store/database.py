@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -27,6 +27,13 @@ CREATE TABLE IF NOT EXISTS current (key TEXT PRIMARY KEY, revision INTEGER NOT N
 CREATE TABLE IF NOT EXISTS history (
     revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, previous INTEGER);
 CREATE TABLE IF NOT EXISTS mark (name TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID;
+"""
+# Belongs to the writer's connection alone, so that the file has no rule that another program would have to know.
+FOLLOW = """
+CREATE TEMP TRIGGER follow AFTER INSERT ON main.history BEGIN
+    DELETE FROM current WHERE key = NEW.key AND NEW.value IS NULL;
+    INSERT OR REPLACE INTO current SELECT NEW.key, NEW.revision WHERE NEW.value IS NOT NULL;
+END;
 """
 # Says of a file that its tables are these; a file of another making is refused.
 FORMAT = 2
@@ -78,7 +85,7 @@ class Database:
                 self._connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
                 self._connection.execute(f"PRAGMA cache_size=-{CACHE_KIBIBYTES}")
                 self._check()
-                self._connection.executescript(SCHEMA)
+                self._connection.executescript(SCHEMA + FOLLOW)
                 self._connection.execute(f"PRAGMA user_version={FORMAT}")
             else:
                 self._connection.execute("PRAGMA query_only=ON")
@@ -134,6 +141,7 @@ class Database:
         )
 
     def entries(self, keys: Sequence[str]) -> dict[str, Entry]:
+        """What is current at these keys."""
         found: dict[str, Entry] = {}
         for start in range(0, len(keys), ROWS_MAX):
             part = keys[start : start + ROWS_MAX]
@@ -160,27 +168,23 @@ class Database:
         )
         return [_event(row) for row in rows]
 
-    # writes, inside a transaction
+    # writes
 
-    def append(self, events: Sequence[Event]) -> None:
-        for start in range(0, len(events), ROWS_MAX):
-            part = events[start : start + ROWS_MAX]
-            values: list[object] = []
-            for event in part:
-                previous = event.previous.revision if event.previous is not None else None
-                values += (event.revision, event.key, event.value, previous)
-            self._connection.execute(f"INSERT INTO history VALUES {','.join(['(?,?,?,?)'] * len(part))}", values)
+    def commit(self, events: Sequence[Event]) -> None:
+        """
+        Bring events in, all of them or none; they are on disk when this returns.
 
-    def put(self, final: Mapping[str, Entry | None]) -> None:
-        kept = [entry for entry in final.values() if entry is not None]
-        gone = [key for key, entry in final.items() if entry is None]
-        for start in range(0, len(kept), ROWS_MAX):
-            part = kept[start : start + ROWS_MAX]
-            values = [field for entry in part for field in (entry.key, entry.revision)]
-            self._connection.execute(f"INSERT OR REPLACE INTO current VALUES {','.join(['(?,?)'] * len(part))}", values)
-        for start in range(0, len(gone), ROWS_MAX):
-            keys = gone[start : start + ROWS_MAX]
-            self._connection.execute(f"DELETE FROM current WHERE key IN ({','.join('?' * len(keys))})", keys)
+        One statement is a transaction of its own, and `current` follows by a trigger: each further statement would
+        give the interpreter to the loop and wait to get it back.
+        """
+        with self.errors() if len(events) <= ROWS_MAX else self.transaction("IMMEDIATE"):
+            for start in range(0, len(events), ROWS_MAX):
+                part = events[start : start + ROWS_MAX]
+                values: list[object] = []
+                for event in part:
+                    previous = event.previous.revision if event.previous is not None else None
+                    values += (event.revision, event.key, event.value, previous)
+                self._connection.execute(f"INSERT INTO history VALUES {','.join(['(?,?,?,?)'] * len(part))}", values)
 
     def compact(self, revision: int, rows_max: int) -> bool:
         """Forget up to `rows_max` of the oldest events at or before `revision`; True if more wait."""

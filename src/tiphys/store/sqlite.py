@@ -6,6 +6,9 @@ Writes queue up while the writer thread waits for the disk; it then takes all of
 futures resolve. So a commit costs one fsync however many clients wait, and whoever was told "done" finds the change
 already in every watcher's queue. A write that fails for lack of space leaves revision and state as they were.
 
+What one turn of the loop brings is handed over together. The interpreter is one: a writer that is woken for each write
+makes many small commits, and takes it from the loop and waits for it back a dozen times for each.
+
 Rejected: a commit per write (an fsync each: a tenth of the rate); SQLite's own async mode (acknowledges what a power
 loss takes back); several writer connections (SQLite has one writer; they would only wait for each other).
 """
@@ -49,6 +52,10 @@ class _Pending:
     future: asyncio.Future[int]
 
 
+# None ends the writer.
+_Handed = list[_Pending] | _Wake | None
+
+
 class SqliteStore:
     """Implements the Store door on one file. Make it with `open()`."""
 
@@ -67,7 +74,8 @@ class SqliteStore:
         self._feed = Feed(self._read_history, revision)
         self._loop = asyncio.get_running_loop()
         self._reads = ThreadPoolExecutor(1, thread_name_prefix="store-read")
-        self._inbox: queue.SimpleQueue[_Pending | _Wake | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Handed] = queue.SimpleQueue()
+        self._gathered: list[_Pending] = []
         self._backlog = 0
         self._closed = False
         self._thread = threading.Thread(target=self._write_loop, name="store-write", daemon=True)
@@ -83,6 +91,7 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
+        self._hand_over()
         self._inbox.put(None)
         await asyncio.to_thread(self._thread.join)
         self._reads.shutdown()
@@ -159,8 +168,16 @@ class SqliteStore:
             future.set_exception(Unavailable("too many writes wait for the disk: try again"))
         else:
             self._backlog += 1
-            self._inbox.put(_Pending(write, future))
+            if not self._gathered:
+                self._loop.call_soon(self._hand_over)
+            self._gathered.append(_Pending(write, future))
         return future
+
+    def _hand_over(self) -> None:
+        """What one turn of the loop brought goes to the writer together: to wake it for each would cost more."""
+        gathered, self._gathered = self._gathered, []
+        for start in range(0, len(gathered), GROUP_MAX):
+            self._inbox.put(gathered[start : start + GROUP_MAX])
 
     async def compact(self, revision: int) -> None:
         """History at and before `revision` is refused from now on; its rows go while no write waits."""
@@ -183,15 +200,15 @@ class SqliteStore:
     def _commit(self, group: Sequence[_Pending], revision: int) -> int:
         writes = [pending.write for pending in group]
         try:
-            with self._writer.transaction("IMMEDIATE"):
-                current = self._writer.entries(list({write.key for write in writes}))
-                decision = decide(writes, current, revision)
-                self._writer.append(decision.events)
-                self._writer.put(decision.final)
+            # Nobody else writes: what is read before the transaction still holds in it.
+            current = self._writer.entries(list({write.key for write in writes}))
+            decision = decide(writes, current, revision)
+            if decision.events:
+                self._writer.commit(decision.events)
         except StoreError as error:
-            decision = Decision([error] * len(group), (), {})
+            decision = Decision([error] * len(group), ())
         except Exception as error:  # a bug of ours must fail these writes, not end the writer
-            decision = Decision([StoreError(f"the write failed: {error!r}")] * len(group), (), {})
+            decision = Decision([StoreError(f"the write failed: {error!r}")] * len(group), ())
         self._loop.call_soon_threadsafe(self._report, group, decision)
         return decision.events[-1].revision if decision.events else revision
 
@@ -230,7 +247,7 @@ def _page(database: Database, prefix: str, after: str, limit: int) -> Page:
     return Page(entries[:limit] if limit else entries, database.revision(), more)
 
 
-def _next_group(inbox: queue.SimpleQueue[_Pending | _Wake | None]) -> tuple[list[_Pending], bool]:
+def _next_group(inbox: queue.SimpleQueue[_Handed]) -> tuple[list[_Pending], bool]:
     group: list[_Pending] = []
     while len(group) < GROUP_MAX:
         try:
@@ -241,5 +258,5 @@ def _next_group(inbox: queue.SimpleQueue[_Pending | _Wake | None]) -> tuple[list
             return group, True
         if isinstance(item, _Wake):
             break
-        group.append(item)
+        group += item
     return group, False
