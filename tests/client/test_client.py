@@ -108,6 +108,22 @@ async def test_metadata_alone_can_be_asked_for():
     assert handler.last.headers["accept"] == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
+MANAGERS = [
+    [{"manager": 'x]},"spec":{', "fieldsV1": {"f:spec": {'k:{"a":[]}': {}}}}],
+    [{"manager": "x", "fieldsV1": {"a": {"b": []}, "spec": {"forged": 1}}}],
+]
+
+
+@pytest.mark.parametrize("managers", MANAGERS)
+@pytest.mark.parametrize("rest", [{"spec": {"a": "]},"}}, {}])
+async def test_managed_fields_can_be_left_out(managers, rest):
+    pod = {"metadata": {"name": "a", "managedFields": managers}, **rest}
+    line = orjson.dumps({"type": "ADDED", "object": pod}) + b"\n"
+    client = Client(Recording(Response(200, body=streamed(line)))).without_managers()
+    (event,) = [event async for event in client.watch(PODS, resource_version="1")]
+    assert event.object == {"metadata": {"name": "a"}, "apiVersion": "v1", "kind": "Pod", **rest}
+
+
 async def test_a_watch_gives_events_of_the_resource_and_bookmarks_as_they_are():
     lines = [
         {"type": "ADDED", "object": {"kind": "PartialObjectMetadata", "metadata": {"name": "a"}}},

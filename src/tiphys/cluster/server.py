@@ -71,7 +71,7 @@ async def _parts(running: Master, progress: Progress) -> None:
     # Imported when they are wanted: a bare API starts without them.
     from tiphys.cluster import controllers
 
-    informers = Informers(controllers.reader(running))
+    informers = Informers(controllers.reader(running).without_managers())
     async with asyncio.TaskGroup() as group:
         if settings.run_controllers:
             group.create_task(controllers.run_all(controllers.build(running, informers)), name="controllers")
