@@ -188,11 +188,12 @@ class Informer:
     def _refile(self, key: Key, old: Object | None, new: Object | None) -> None:
         for name, index in self._indexes.items():
             filed = self._indexed[name]
-            if old is not None:
-                for value in index(old):
+            values = tuple(index(new)) if new is not None else ()
+            for value in index(old) if old is not None else ():
+                if value not in values:
                     _drop(filed, value, key)
             if new is not None:
-                for value in index(new):
+                for value in values:
                     filed[value][key] = new
 
     def _tell(self, old: Object | None, new: Object | None) -> None:

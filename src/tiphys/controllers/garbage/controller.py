@@ -22,6 +22,14 @@ Object = dict[str, Any]
 GONE_REMEMBERED_MAX = 10_000
 
 
+_TIES = ("uid", "ownerReferences", "deletionTimestamp", "finalizers")
+
+
+def _is_told(old: Object, new: Object) -> bool:
+    """Whether a change concerns nobody here: most do not. Of what has finalizers the newest version is needed."""
+    return not new.get("finalizers") and all(old.get(name) == new.get(name) for name in _TIES)
+
+
 class GarbageController:
     """Deletes what nobody owns any more. A key is (uid, "")."""
 
@@ -40,6 +48,8 @@ class GarbageController:
         def keys(old: Object | None, new: Object | None) -> Iterable[Key]:
             if new is None:
                 return self._left(item_of(resource, old)) if old is not None else ()
+            if old is not None and _is_told(old["metadata"], new["metadata"]):
+                return ()
             replaced = old is not None and old["metadata"].get("uid") != new["metadata"].get("uid")
             left = list(self._left(item_of(resource, old))) if replaced and old is not None else []
             return [*left, *self._changed(item_of(resource, new))]
