@@ -24,13 +24,13 @@ _NEW = re.compile(
     rb'\}(,"status":\{"phase":"Pending","qosClass":"\w+")\}\}',
     re.DOTALL,
 )
-_DECIDED = (b'"nodeName":', b'"schedulingGates":', b'"deletionTimestamp":')
+_NODE_NAME, _GATES, _DELETED = b'"nodeName":', b'"schedulingGates":', b'"deletionTimestamp":'
 
 
 def placed(record: Record, uid: str, node: str, now: float) -> bytes | None:
     """The stored value of the pod on its node; None unless it is new and, if a `uid` is said, that very one."""
     tail = record.tail
-    if any(key in tail for key in _DECIDED):
+    if _NODE_NAME in tail or _GATES in tail or _DELETED in tail:
         return None
     found = _NEW.fullmatch(tail)
     if found is None:
