@@ -9,7 +9,19 @@ import orjson
 
 from tiphys.api.golike import printed
 from tiphys.api.ownership.sets import ITSELF, Fields, written
-from tiphys.api.ownership.types import LEAF, BadItem, Doubled, Mode, Type, keyed, plan_of
+from tiphys.api.ownership.types import (
+    KEYED_MODE,
+    LEAF,
+    LEAF_MODE,
+    MAP_MODE,
+    SET_MODE,
+    STRUCT_MODE,
+    BadItem,
+    Doubled,
+    Type,
+    keyed,
+    plan_of,
+)
 from tiphys.api.schema.types import Kind, Message, Shape
 
 _ABSENT: Any = object()
@@ -54,9 +66,9 @@ def _values(old: Any, new: Any, of: Type) -> Difference:
     if old is _ABSENT:
         return whole(new, of), None
     mode = of.mode
-    if mode is Mode.LEAF or (not old and not new) or isinstance(old, Doubled) or isinstance(new, Doubled):
+    if mode is LEAF_MODE or (not old and not new) or isinstance(old, Doubled) or isinstance(new, Doubled):
         return {}, None
-    if mode is Mode.STRUCT:
+    if mode is STRUCT_MODE:
         changed, removed = _structs(old or {}, new or {}, of.message)
     else:
         try:
@@ -68,7 +80,7 @@ def _values(old: Any, new: Any, of: Type) -> Difference:
 
 
 def _items(value: Any, of: Type) -> dict[str, Any]:
-    if of.mode is Mode.MAP:
+    if of.mode is MAP_MODE:
         return {f"f:{name}": item for name, item in (value or {}).items()}
     return keyed(value, of)
 
@@ -89,22 +101,30 @@ def _collections(old: Mapping[str, Any], new: Mapping[str, Any], item: Type) -> 
 def whole(value: Any, of: Type) -> Fields:
     """The node of a value that is new (or gone) with everything in it."""
     mode = of.mode
-    if mode is Mode.LEAF or not value or isinstance(value, Doubled):
+    if mode is LEAF_MODE or not value or isinstance(value, Doubled):
         return {}
     node: Fields = {ITSELF: {}}
-    if mode is Mode.STRUCT:
+    if mode is STRUCT_MODE:
         plan = of.plan
         for name, item in value.items():
-            element, inner = plan.get(name) or (f"f:{name}", LEAF)
-            node[element] = whole(item, inner) if item and inner.mode is not Mode.LEAF else {}
+            known = plan.get(name)
+            if known is None:
+                node[f"f:{name}"] = {}
+            else:
+                element, inner = known
+                node[element] = whole(item, inner) if item and inner.mode is not LEAF_MODE else {}
         return node
     try:
         found = _items(value, of)
     except BadItem:
         return {}
     inner = of.item
-    for element, item in found.items():
-        node[element] = whole(item, inner)
+    if inner.mode is LEAF_MODE:
+        for element in found:
+            node[element] = {}
+    else:
+        for element, item in found.items():
+            node[element] = whole(item, inner)
     return node
 
 
@@ -135,13 +155,13 @@ def said_in(value: Mapping[str, Any], message: Message, path: str = "") -> Field
 
 def _said(value: Any, of: Type, path: str) -> Fields:
     _check_type(value, of, path)
-    if of.mode is Mode.LEAF or not value:
+    if of.mode is LEAF_MODE or not value:
         return {}
-    if of.mode is Mode.STRUCT:
+    if of.mode is STRUCT_MODE:
         assert of.message is not None
         return said_in(value, of.message, path)
     try:
-        found = _items(value, of) if of.mode is Mode.MAP else keyed(value, of, unique=True)
+        found = _items(value, of) if of.mode is MAP_MODE else keyed(value, of, unique=True)
     except BadItem as error:
         raise Undeclared(path, str(error)) from None
     inner = of.item
@@ -165,10 +185,10 @@ def _check_type(value: Any, of: Type, path: str) -> None:
     """What is applied must have the type that the schema says; null is any."""
     if value is None or of.field is None:
         return
-    if of.mode in (Mode.STRUCT, Mode.MAP):
+    if of.mode in (STRUCT_MODE, MAP_MODE):
         wanted: type = dict
         name = "map"
-    elif of.mode in (Mode.KEYED, Mode.SET):
+    elif of.mode in (KEYED_MODE, SET_MODE):
         wanted, name = list, "list"
     elif of.field.kind in _SCALARS and (of.field.shape is Shape.ONE or not isinstance(value, list | dict)):
         wanted, name = _SCALARS[of.field.kind]

@@ -25,6 +25,10 @@ class Mode(Enum):
     SET = 4
 
 
+# A member costs several times a global name, and every value of every write asks for one.
+LEAF_MODE, STRUCT_MODE, MAP_MODE, KEYED_MODE, SET_MODE = Mode
+
+
 @dataclass(slots=True)
 class Type:
     """
@@ -100,7 +104,7 @@ def _type_of(field: Field) -> Type:
 
 def keyed(items: Any, of: Type, *, unique: bool = False) -> dict[str, Any]:
     """The items of a list by their path elements, in order. BadItem for one without a key."""
-    if of.mode is Mode.SET:
+    if of.mode is SET_MODE:
         named = [(f"v:{orjson.dumps(item).decode()}", item) for item in items or ()]
     else:
         assert of.field is not None
@@ -126,11 +130,31 @@ def _doubled(named: list[tuple[str, Any]], *, unique: bool) -> dict[str, Any]:
     return found
 
 
+# Path elements of keys that were said in full; containers, ports and conditions have the same few names everywhere.
+_ELEMENTS_MAX, _KEY_LENGTH_MAX = 4_096, 128
+_elements: dict[tuple[tuple[str, ...], tuple[Any, ...]], str] = {}
+
+
 def element_of(item: Any, field: Field) -> str:
     """`k:{"containerPort":80,"protocol":"TCP"}`"""
+    if not isinstance(item, dict):
+        return _element_of(item, field)
+    said = tuple([item.get(key) for key in field.keys])
+    for value in said:
+        # A true is equal to a 1, and what is left out may have a default.
+        if type(value) is not int and (type(value) is not str or len(value) > _KEY_LENGTH_MAX):
+            return _element_of(item, field)
+    known = _elements.get((field.keys, said))
+    if known is None:
+        known = _element_of(item, field)
+        if len(_elements) >= _ELEMENTS_MAX:
+            _elements.clear()
+        _elements[(field.keys, said)] = known
+    return known
+
+
+def _element_of(item: Any, field: Field) -> str:
     keys = field.keys
-    if len(keys) == 1 and isinstance(item, dict) and type(item.get(keys[0])) is str:
-        return f"k:{orjson.dumps({keys[0]: item[keys[0]]}).decode()}"
     if not isinstance(item, dict):
         raise BadItem("associative list with keys may not have non-map elements")
     values = {key: value for key in sorted(keys) if (value := _key_value(item, key, field)) is not None}
