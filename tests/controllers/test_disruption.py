@@ -15,6 +15,7 @@ from tiphys.client.informer import Informers
 from tiphys.controllers.disruption.controller import DisruptionController
 from tiphys.controllers.disruption.plan import BUDGETS, PODS, Scales, plan
 from tiphys.reconcile.commands import Requeue, Say, Update
+from tiphys.reconcile.tools import Tools
 
 NOW = parse_timestamp(EPOCH)
 DEPLOYMENTS, REPLICASETS = (resources.get("apps", "v1", name) for name in ("deployments", "replicasets"))
@@ -128,7 +129,7 @@ class Shop:
         for n in range(3):
             await api.create(PODS, pod(f"web-{n}", owner={**held, "apiVersion": "apps/v1", "kind": "ReplicaSet"}))
         now = asyncio.get_running_loop().now
-        return informers.run, DisruptionController(api, informers, Recorder(api, "c"), now=now).run
+        return informers.run, DisruptionController(Tools(api, informers, Recorder(api, "c"), now)).run
 
     async def status(self):
         await asyncio.sleep(1)

@@ -17,6 +17,7 @@ from tiphys.client.informer import Informers
 from tiphys.client.metadata import Metadata
 from tiphys.controllers.resourcequota.controller import WHOLE, ResourceQuotaController
 from tiphys.controllers.resourcequota.plan import QUOTAS, count, is_lower, plan
+from tiphys.reconcile.tools import Tools
 
 PODS, SERVICES, SECRETS = (resources.get("", "v1", name) for name in ("pods", "services", "secrets"))
 
@@ -106,7 +107,7 @@ class Shop:
         self.client, self.informers = client, Informers(client)
         metadata = Metadata(client, self.informers, [*WHOLE, QUOTAS])
         now = asyncio.get_running_loop().now
-        controller = ResourceQuotaController(client, self.informers, metadata, Recorder(client, "c"), now=now)
+        controller = ResourceQuotaController(Tools(client, self.informers, Recorder(client, "c"), now), metadata)
         self.runs = (self.informers.run, metadata.run, controller.run)
 
     async def used(self, seconds):

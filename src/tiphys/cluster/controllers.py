@@ -32,6 +32,7 @@ from tiphys.controllers.resourcequota.controller import ResourceQuotaController
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
 from tiphys.controllers.tainteviction.controller import TaintEvictionController
+from tiphys.reconcile.tools import Tools
 from tiphys.scheduler.scheduler import Scheduler
 from tiphys.wire.messages import Identity
 
@@ -72,39 +73,30 @@ def build(master: Master, informers: Informers) -> list[Run]:
     metadata = Metadata(client, informers, SHARED)
     runs: list[Run] = [metadata.run]
 
-    def tools(account: str, component: str) -> tuple[Client, Recorder]:
+    def tools(account: str, component: str = "") -> Tools:
         own = client.acting_as(service_account(account), MANAGER_AGENT)
-        recorder = Recorder(own, component)
+        recorder = Recorder(own, component or account)
         runs.append(recorder.run)
-        return own, recorder
+        return Tools(own, informers, recorder)
 
-    def common(account: str, component: str = "") -> tuple[Client, Informers, Recorder]:
-        own, recorder = tools(account, component or account)
-        return own, informers, recorder
-
-    aggregation = "clusterrole-aggregation-controller"
-    own, recorder = tools("root-ca-cert-publisher", "root-ca-cert-publisher")
     bundle = master.identities.authority.bundle.decode("ascii")
-    collector, collector_events = tools("generic-garbage-collector", "garbage-collector-controller")
-    emptier, emptier_events = tools("namespace-controller", "namespace-controller")
-    accountant, accountant_events = tools("resourcequota-controller", "resourcequota-controller")
     runs += [
-        DeploymentController(*common("deployment-controller")).run,
-        ReplicaSetController(*common("replicaset-controller")).run,
-        EndpointsController(*common("endpoint-controller")).run,
-        EndpointSliceController(*common("endpointslice-controller", "endpoint-slice-controller")).run,
-        EndpointSliceMirroringController(*common("endpointslicemirroring-controller")).run,
-        ServiceAccountController(*common("service-account-controller")).run,
-        RootCaController(own, informers, recorder, bundle).run,
-        NodeLifecycleController(*common("node-controller")).run,
-        TaintEvictionController(*common("node-controller", "taint-eviction-controller")).run,
-        PodGcController(*common("pod-garbage-collector")).run,
-        LoadBalancerController(*common("service-controller")).run,
-        ClusterRoleAggregationController(*common(aggregation)).run,
-        GarbageController(collector, metadata, collector_events).run,
-        NamespaceController(emptier, informers, metadata, emptier_events).run,
-        DisruptionController(*common("disruption-controller", "controllermanager")).run,
-        ResourceQuotaController(accountant, informers, metadata, accountant_events).run,
+        DeploymentController(tools("deployment-controller")).run,
+        ReplicaSetController(tools("replicaset-controller")).run,
+        EndpointsController(tools("endpoint-controller")).run,
+        EndpointSliceController(tools("endpointslice-controller", "endpoint-slice-controller")).run,
+        EndpointSliceMirroringController(tools("endpointslicemirroring-controller")).run,
+        ServiceAccountController(tools("service-account-controller")).run,
+        RootCaController(tools("root-ca-cert-publisher"), bundle).run,
+        NodeLifecycleController(tools("node-controller")).run,
+        TaintEvictionController(tools("node-controller", "taint-eviction-controller")).run,
+        PodGcController(tools("pod-garbage-collector")).run,
+        LoadBalancerController(tools("service-controller")).run,
+        ClusterRoleAggregationController(tools("clusterrole-aggregation-controller")).run,
+        GarbageController(tools("generic-garbage-collector", "garbage-collector-controller"), metadata).run,
+        NamespaceController(tools("namespace-controller"), metadata).run,
+        DisruptionController(tools("disruption-controller", "controllermanager")).run,
+        ResourceQuotaController(tools("resourcequota-controller"), metadata).run,
     ]
     binder = client.acting_as(SCHEDULER, "kube-scheduler")
     events = Recorder(binder, "default-scheduler")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
-from tiphys.client.informer import Informers
 from tiphys.controllers.clusterroleaggregation.plan import CLUSTER_ROLES, is_aggregated, plan
-from tiphys.reconcile.commands import Performed, perform
+from tiphys.reconcile.commands import Performed
 from tiphys.reconcile.loop import Key, Loop
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
@@ -18,10 +16,9 @@ Object = dict[str, Any]
 class ClusterRoleAggregationController:
     """Writes the rules of aggregated ClusterRoles; nobody else does."""
 
-    def __init__(self, client: Client, informers: Informers, recorder: Recorder) -> None:
-        self._client = client
-        self._recorder = recorder
-        self._roles = informers.of(CLUSTER_ROLES)
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._roles = tools.informers.of(CLUSTER_ROLES)
         self._loop = Loop("clusterrole-aggregation-controller", self._reconcile, {self._roles: self._gathering})
 
     async def run(self) -> None:
@@ -31,7 +28,7 @@ class ClusterRoleAggregationController:
         role = self._roles.get(*key)
         if role is None:
             return None
-        return await perform(self._client, self._recorder, plan(role, list(self._roles.list())))
+        return await self._tools.perform(plan(role, list(self._roles.list())))
 
     def _gathering(self, old: Object | None, new: Object | None) -> Iterable[Key]:
         """Any role may have been labelled for any aggregated one; there are few of those."""

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tiphys.aio import clock
 from tiphys.api import resources
 from tiphys.api.errors import StatusError
 from tiphys.api.objects import controller_of, labels_of, uid_of
 from tiphys.api.selectors import from_label_selector
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
-from tiphys.client.informer import Informers
 from tiphys.controllers.deployment import templates
 from tiphys.controllers.deployment.plan import DEPLOYMENTS, plan
 from tiphys.controllers.deployment.templates import REPLICASETS
-from tiphys.reconcile.commands import Performed, Update, perform
+from tiphys.reconcile.commands import Performed, Update
 from tiphys.reconcile.loop import Key, Loop, controller_key, own_key
 from tiphys.reconcile.ownership import BY_CONTROLLER, claim, controller_index, within_reach
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
@@ -28,15 +25,11 @@ PODS = resources.get("", "v1", "pods")
 class DeploymentController:
     """Writes ReplicaSets, and the status and revision of Deployments."""
 
-    def __init__(
-        self, client: Client, informers: Informers, recorder: Recorder, *, now: clock.Clock = clock.system
-    ) -> None:
-        self._client = client
-        self._recorder = recorder
-        self._now = now
-        self._deployments = informers.of(DEPLOYMENTS)
-        self._replicasets = informers.of(REPLICASETS)
-        self._pods = informers.of(PODS)
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._deployments = tools.informers.of(DEPLOYMENTS)
+        self._replicasets = tools.informers.of(REPLICASETS)
+        self._pods = tools.informers.of(PODS)
         for informer in (self._replicasets, self._pods):
             informer.add_index(BY_CONTROLLER, controller_index)
         sources = {
@@ -75,12 +68,12 @@ class DeploymentController:
         claimed = claim(deployment, REPLICASETS, candidates, lambda rs: selector.matches(labels_of(rs)))
         if claimed.commands:
             # What was adopted or released is planned with once the cache shows it.
-            performed = await perform(self._client, self._recorder, claimed.commands)
+            performed = await self._tools.perform(claimed.commands)
             return Performed(performed.versions, performed.created, 0.0)
         pods = [pod for rs in claimed.owned for pod in self._pods.by(BY_CONTROLLER, uid_of(rs))]
-        commands = plan(deployment, claimed.owned, pods, self._now())
+        commands = plan(deployment, claimed.owned, pods, self._tools.now())
         try:
-            return await perform(self._client, self._recorder, commands)
+            return await self._tools.perform(commands)
         except StatusError as error:
             if error.reason == "AlreadyExists":
                 await self._next_name(deployment)
@@ -99,4 +92,4 @@ class DeploymentController:
             return
         collisions = ((deployment.get("status") or {}).get("collisionCount") or 0) + 1
         status = {**(deployment.get("status") or {}), "collisionCount": collisions}
-        await perform(self._client, self._recorder, [Update(DEPLOYMENTS, {**deployment, "status": status}, "status")])
+        await self._tools.perform([Update(DEPLOYMENTS, {**deployment, "status": status}, "status")])

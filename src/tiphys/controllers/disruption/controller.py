@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tiphys.aio import clock
 from tiphys.api import resources
 from tiphys.api.objects import controller_of, is_deleting, key_of, labels_of, name_of, namespace_of
 from tiphys.api.pods import is_ready
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
-from tiphys.client.informer import Informer, Informers
+from tiphys.client.informer import Informer
 from tiphys.controllers.disruption.plan import BUDGETS, PODS, TARGET, Scales, needs_scales, plan, selector_of
-from tiphys.reconcile.commands import Performed, perform
+from tiphys.reconcile.commands import Performed
 from tiphys.reconcile.loop import Key, Loop, own_key
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 Reference = Mapping[str, Any]
@@ -32,15 +30,11 @@ SCALED = tuple(
 class DisruptionController:
     """Writes `status` of PodDisruptionBudgets; the eviction subresource takes from it in between."""
 
-    def __init__(
-        self, client: Client, informers: Informers, recorder: Recorder, *, now: clock.Clock = clock.system
-    ) -> None:
-        self._client = client
-        self._recorder = recorder
-        self._now = now
-        self._budgets = informers.of(BUDGETS)
-        self._pods = informers.of(PODS)
-        self._scaled = {resource.kind: informers.of(resource) for resource in SCALED}
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._budgets = tools.informers.of(BUDGETS)
+        self._pods = tools.informers.of(PODS)
+        self._scaled = {resource.kind: tools.informers.of(resource) for resource in SCALED}
         scaled = dict.fromkeys(self._scaled.values(), self._keys_of_owner)
         sources = {self._budgets: own_key, self._pods: self._keys_of_pod, **scaled}
         self._loop = Loop("disruption-controller", self._reconcile, sources)
@@ -70,7 +64,7 @@ class DisruptionController:
         selector = selector_of(budget)
         pods = [pod for pod in self._pods.list(key[0]) if selector.matches(labels_of(pod))]
         scales = self._scales(pods) if needs_scales(budget) else Scales()
-        return await perform(self._client, self._recorder, plan(budget, pods, scales, self._now()))
+        return await self._tools.perform(plan(budget, pods, scales, self._tools.now()))
 
     def _scales(self, pods: Sequence[Object]) -> Scales:
         """Each owner counts once, however many of its pods there are."""

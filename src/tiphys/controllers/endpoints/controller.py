@@ -6,13 +6,11 @@ from typing import Any
 
 from tiphys.api import resources
 from tiphys.api.services import selects
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
-from tiphys.client.informer import Informers
 from tiphys.controllers.endpoints.plan import ENDPOINTS, plan
-from tiphys.reconcile.commands import Performed, perform
+from tiphys.reconcile.commands import Performed
 from tiphys.reconcile.loop import Key, Loop, own_key
 from tiphys.reconcile.services import services_of_pod
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
@@ -23,12 +21,11 @@ SERVICES = resources.get("", "v1", "services")
 class EndpointsController:
     """Writes the Endpoints of Services with a selector."""
 
-    def __init__(self, client: Client, informers: Informers, recorder: Recorder) -> None:
-        self._client = client
-        self._recorder = recorder
-        self._services = informers.of(SERVICES)
-        self._pods = informers.of(PODS)
-        self._endpoints = informers.of(ENDPOINTS)
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._services = tools.informers.of(SERVICES)
+        self._pods = tools.informers.of(PODS)
+        self._endpoints = tools.informers.of(ENDPOINTS)
         sources = {
             self._services: own_key,
             self._pods: services_of_pod(self._services),
@@ -44,4 +41,4 @@ class EndpointsController:
         if service is None or not service["spec"].get("selector") or service["spec"].get("type") == "ExternalName":
             return None
         pods = [pod for pod in self._pods.list(key[0]) if selects(service, pod)]
-        return await perform(self._client, self._recorder, plan(service, pods, self._endpoints.get(*key)))
+        return await self._tools.perform(plan(service, pods, self._endpoints.get(*key)))

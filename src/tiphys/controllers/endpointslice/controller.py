@@ -8,13 +8,11 @@ from typing import Any
 from tiphys.api import resources
 from tiphys.api.objects import labels_of
 from tiphys.api.services import selects
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
-from tiphys.client.informer import Informers
 from tiphys.controllers.endpointslice.plan import ENDPOINTSLICES, MANAGED_BY, MANAGER, SERVICE_NAME, SERVICES, plan
-from tiphys.reconcile.commands import Performed, perform
+from tiphys.reconcile.commands import Performed
 from tiphys.reconcile.loop import Key, Loop, own_key
 from tiphys.reconcile.services import services_of_pod
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
@@ -32,12 +30,11 @@ def service_index(piece: Object) -> Iterable[str]:
 class EndpointSliceController:
     """Writes the EndpointSlices of Services with a selector."""
 
-    def __init__(self, client: Client, informers: Informers, recorder: Recorder) -> None:
-        self._client = client
-        self._recorder = recorder
-        self._services = informers.of(SERVICES)
-        self._pods = informers.of(PODS)
-        self._slices = informers.of(ENDPOINTSLICES)
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._services = tools.informers.of(SERVICES)
+        self._pods = tools.informers.of(PODS)
+        self._slices = tools.informers.of(ENDPOINTSLICES)
         self._slices.add_index(BY_SERVICE, service_index)
         sources = {
             self._services: own_key,
@@ -55,7 +52,7 @@ class EndpointSliceController:
             return None
         pods = [pod for pod in self._pods.list(key[0]) if selects(service, pod)]
         held = [piece for piece in self._slices.by(BY_SERVICE, "/".join(key)) if is_ours(piece)]
-        return await perform(self._client, self._recorder, plan(service, pods, held))
+        return await self._tools.perform(plan(service, pods, held))
 
 
 def is_ours(piece: Object) -> bool:

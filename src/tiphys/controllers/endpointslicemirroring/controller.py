@@ -7,12 +7,10 @@ from typing import Any
 
 from tiphys.api import resources
 from tiphys.api.objects import labels_of
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
-from tiphys.client.informer import Informers
 from tiphys.controllers.endpointslicemirroring.plan import ENDPOINTSLICES, MANAGED_BY, MANAGER, SERVICE_NAME, plan
-from tiphys.reconcile.commands import Performed, perform
+from tiphys.reconcile.commands import Performed
 from tiphys.reconcile.loop import Key, Loop, own_key
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
@@ -30,12 +28,11 @@ def mirrored_index(piece: Object) -> Iterable[str]:
 class EndpointSliceMirroringController:
     """Writes the EndpointSlices of Services without a selector."""
 
-    def __init__(self, client: Client, informers: Informers, recorder: Recorder) -> None:
-        self._client = client
-        self._recorder = recorder
-        self._services = informers.of(SERVICES)
-        self._endpoints = informers.of(ENDPOINTS)
-        self._slices = informers.of(ENDPOINTSLICES)
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._services = tools.informers.of(SERVICES)
+        self._endpoints = tools.informers.of(ENDPOINTS)
+        self._slices = tools.informers.of(ENDPOINTSLICES)
         self._slices.add_index(BY_MIRRORED, mirrored_index)
         sources = {self._endpoints: own_key, self._services: own_key, self._slices: _keys_of_slice}
         self._loop = Loop("endpointslicemirroring-controller", self._reconcile, sources)
@@ -46,7 +43,7 @@ class EndpointSliceMirroringController:
     async def _reconcile(self, key: Key) -> Performed | None:
         held = list(self._slices.by(BY_MIRRORED, "/".join(key)))
         commands = plan(self._services.get(*key), self._endpoints.get(*key), held)
-        return await perform(self._client, self._recorder, commands)
+        return await self._tools.perform(commands)
 
 
 def _keys_of_slice(old: Object | None, new: Object | None) -> Iterable[Key]:

@@ -8,13 +8,12 @@ from typing import Any
 from tiphys.api import resources
 from tiphys.api.errors import StatusError
 from tiphys.api.resources import Resource
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
 from tiphys.client.metadata import Metadata
 from tiphys.controllers.garbage.graph import Graph, Item, Owner, item_of
 from tiphys.controllers.garbage.plan import Owned, due_with, plan
-from tiphys.reconcile.commands import Performed, perform
+from tiphys.reconcile.commands import Performed
 from tiphys.reconcile.loop import Key, KeysOf, Loop
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
@@ -33,9 +32,8 @@ def _is_told(old: Object, new: Object) -> bool:
 class GarbageController:
     """Deletes what nobody owns any more. A key is (uid, "")."""
 
-    def __init__(self, client: Client, metadata: Metadata, recorder: Recorder) -> None:
-        self._client = client
-        self._recorder = recorder
+    def __init__(self, tools: Tools, metadata: Metadata) -> None:
+        self._tools = tools
         self._graph = Graph()
         self._gone: dict[str, None] = {}
         sources = {informer: self._keeper(resource) for resource, informer in metadata.informers.items()}
@@ -84,7 +82,7 @@ class GarbageController:
         for dependent in due_with(item, dependents):
             self._loop.queue.add((dependent.uid, ""))
         owners = {owner["uid"]: await self._standing(item, owner) for owner in item.owners} if not item.deleting else {}
-        return await perform(self._client, self._recorder, plan(item, owners, dependents))
+        return await self._tools.perform(plan(item, owners, dependents))
 
     async def _standing(self, item: Item, owner: Owner) -> Owned:
         held = self._graph.get(owner["uid"])
@@ -108,7 +106,7 @@ class GarbageController:
         if resource.namespaced and not item.key[0]:
             return False  # nothing outside of namespaces can be owned from inside of one
         try:
-            found = await self._client.get(resource, owner["name"], item.key[0] if resource.namespaced else "")
+            found = await self._tools.client.get(resource, owner["name"], item.key[0] if resource.namespaced else "")
         except StatusError as error:
             if error.code == 404:
                 return False

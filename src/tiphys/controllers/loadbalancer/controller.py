@@ -7,12 +7,10 @@ from typing import Any
 
 from tiphys.api import resources
 from tiphys.api.objects import key_of
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
-from tiphys.client.informer import Informers
 from tiphys.controllers.loadbalancer.plan import SERVICES, addresses, plan
-from tiphys.reconcile.commands import Performed, perform
+from tiphys.reconcile.commands import Performed
 from tiphys.reconcile.loop import Key, Loop, own_key
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
@@ -22,11 +20,10 @@ NODES = resources.get("", "v1", "nodes")
 class LoadBalancerController:
     """Writes `status.loadBalancer` of Services."""
 
-    def __init__(self, client: Client, informers: Informers, recorder: Recorder) -> None:
-        self._client = client
-        self._recorder = recorder
-        self._services = informers.of(SERVICES)
-        self._nodes = informers.of(NODES)
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._services = tools.informers.of(SERVICES)
+        self._nodes = tools.informers.of(NODES)
         sources = {self._services: own_key, self._nodes: self._keys_of_node}
         self._loop = Loop("service-lb-controller", self._reconcile, sources)
 
@@ -45,4 +42,4 @@ class LoadBalancerController:
         service = self._services.get(*key)
         if service is None:
             return None
-        return await perform(self._client, self._recorder, plan(service, list(self._nodes.list())))
+        return await self._tools.perform(plan(service, list(self._nodes.list())))

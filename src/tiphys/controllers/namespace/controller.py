@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tiphys.aio import clock
 from tiphys.api.objects import is_deleting, name_of, namespace_of, uid_of
 from tiphys.api.resources import Resource
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
-from tiphys.client.informer import Informers
 from tiphys.client.metadata import Metadata
 from tiphys.controllers.namespace.plan import NAMESPACES, Remaining, plan
-from tiphys.reconcile.commands import Performed, Update, perform
+from tiphys.reconcile.commands import Performed, Update
 from tiphys.reconcile.loop import Key, Loop, own_key
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
@@ -22,19 +19,9 @@ Object = dict[str, Any]
 class NamespaceController:
     """Empties namespaces that are being deleted."""
 
-    def __init__(
-        self,
-        client: Client,
-        informers: Informers,
-        metadata: Metadata,
-        recorder: Recorder,
-        *,
-        now: clock.Clock = clock.system,
-    ) -> None:
-        self._client = client
-        self._recorder = recorder
-        self._now = now
-        self._namespaces = informers.of(NAMESPACES)
+    def __init__(self, tools: Tools, metadata: Metadata) -> None:
+        self._tools = tools
+        self._namespaces = tools.informers.of(NAMESPACES)
         self._contents = [informer for resource, informer in metadata.informers.items() if resource.namespaced]
         # An object that goes, or gets another finalizer, may be what its namespace waited for.
         sources = dict.fromkeys(self._contents, self._keys_of_content)
@@ -58,15 +45,15 @@ class NamespaceController:
         left = [
             _remaining(informer.resource, obj) for informer in self._contents for obj in informer.list(key[1])
         ]  # fmt: skip
-        commands = plan(namespace, left, self._now())
+        commands = plan(namespace, left, self._tools.now())
         if any(isinstance(command, Update) and command.subresource == "finalize" for command in commands):
             # Caches may lag behind a creation that was admitted just before: the last word is the server's.
             late = [item async for item in self._listed(key[1])]
-            commands = plan(namespace, late, self._now())
-        return await perform(self._client, self._recorder, commands)
+            commands = plan(namespace, late, self._tools.now())
+        return await self._tools.perform(commands)
 
     async def _listed(self, namespace: str) -> Any:
-        lean = self._client.metadata_only()
+        lean = self._tools.client.metadata_only()
         for informer in self._contents:
             for obj in (await lean.list(informer.resource, namespace)).items:
                 yield _remaining(informer.resource, obj)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tiphys.aio import clock
 from tiphys.api import resources
 from tiphys.api.objects import condition_of
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
-from tiphys.client.informer import Informers
 from tiphys.controllers.nodelifecycle.plan import NODES, PODS, plan
-from tiphys.reconcile.commands import Performed, perform
+from tiphys.reconcile.commands import Performed
 from tiphys.reconcile.loop import Key, Loop, own_key
 from tiphys.reconcile.nodes import BY_NODE, node_index
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
@@ -25,16 +22,12 @@ LEASE_NAMESPACE = "kube-node-lease"
 class NodeLifecycleController:
     """Writes the conditions of silent nodes and the taints that follow conditions."""
 
-    def __init__(
-        self, client: Client, informers: Informers, recorder: Recorder, *, now: clock.Clock = clock.system
-    ) -> None:
-        self._client = client
-        self._recorder = recorder
-        self._now = now
-        self._nodes = informers.of(NODES)
-        self._pods = informers.of(PODS)
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._nodes = tools.informers.of(NODES)
+        self._pods = tools.informers.of(PODS)
         self._pods.add_index(BY_NODE, node_index)
-        self._leases = informers.of(LEASES)
+        self._leases = tools.informers.of(LEASES)
         # node → (the renewal that was seen last, when we saw it)
         self._seen: dict[str, tuple[str, float]] = {}
         sources = {self._nodes: self._keys_of_node, self._leases: self._sign_of_life}
@@ -47,7 +40,7 @@ class NodeLifecycleController:
         """A node that tells how it is lives, also before its lease is renewed: else it were silenced again at once."""
         if old is not None and new is not None and _heartbeat(new) not in (None, _heartbeat(old)):
             name = new["metadata"]["name"]
-            self._seen[name] = (self._seen.get(name, ("", 0.0))[0], self._now())
+            self._seen[name] = (self._seen.get(name, ("", 0.0))[0], self._tools.now())
         yield from own_key(old, new)
 
     def _sign_of_life(self, old: Object | None, new: Object | None) -> Iterable[Key]:
@@ -60,7 +53,7 @@ class NodeLifecycleController:
         else:
             renewed = str((new.get("spec") or {}).get("renewTime", ""))
             if self._seen.get(name, ("", 0.0))[0] != renewed:
-                self._seen[name] = (renewed, self._now())
+                self._seen[name] = (renewed, self._tools.now())
         # A renewal of a node that is known to live changes nothing: its deadline is looked at when it comes.
         if old is None or new is None or self._is_marked(name):
             yield "", name
@@ -75,9 +68,9 @@ class NodeLifecycleController:
         if node is None:
             self._seen.pop(name, None)
             return None
-        now = self._now()
+        now = self._tools.now()
         seen = self._seen.setdefault(name, ("", now))[1]
-        return await perform(self._client, self._recorder, plan(node, list(self._pods.by(BY_NODE, name)), seen, now))
+        return await self._tools.perform(plan(node, list(self._pods.by(BY_NODE, name)), seen, now))
 
 
 def _heartbeat(node: Object) -> tuple[str, str] | None:

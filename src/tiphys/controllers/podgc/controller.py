@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tiphys.aio import clock
 from tiphys.api import resources
 from tiphys.api.errors import StatusError
 from tiphys.api.objects import is_deleting, key_of
 from tiphys.api.pods import is_finished
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
-from tiphys.client.informer import Informers
 from tiphys.controllers.podgc.plan import FINISHED_MAX, PODS, plan_finished, plan_lost, plan_unscheduled
-from tiphys.reconcile.commands import Command, Performed, perform
+from tiphys.reconcile.commands import Command, Performed
 from tiphys.reconcile.loop import Key, Loop
 from tiphys.reconcile.nodes import BY_NODE, node_index
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
@@ -27,14 +24,10 @@ FINISHED: Key = ("", "finished pods")
 class PodGcController:
     """Removes lost pods and the oldest finished ones."""
 
-    def __init__(
-        self, client: Client, informers: Informers, recorder: Recorder, *, now: clock.Clock = clock.system
-    ) -> None:
-        self._client = client
-        self._recorder = recorder
-        self._now = now
-        self._nodes = informers.of(NODES)
-        self._pods = informers.of(PODS)
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._nodes = tools.informers.of(NODES)
+        self._pods = tools.informers.of(PODS)
         self._pods.add_index(BY_NODE, node_index)
         self._missing: dict[str, float] = {}
         self._finished = 0
@@ -65,11 +58,11 @@ class PodGcController:
 
     async def _reconcile(self, key: Key) -> Performed | None:
         if key == FINISHED:
-            return await perform(self._client, self._recorder, plan_finished(list(self._pods.list())))
+            return await self._tools.perform(plan_finished(list(self._pods.list())))
         pod = self._pods.get(*key)
         if pod is None:
             return None
-        return await perform(self._client, self._recorder, await self._plan(pod))
+        return await self._tools.perform(await self._plan(pod))
 
     async def _plan(self, pod: Object) -> list[Command]:
         node = pod["spec"].get("nodeName", "")
@@ -77,14 +70,14 @@ class PodGcController:
             return plan_unscheduled(pod)
         if self._nodes.get("", node) is not None:
             return []
-        now = self._now()
+        now = self._tools.now()
         commands = plan_lost(pod, self._missing.setdefault(node, now), now)
         # Before a pod is taken for lost, the server itself must say that its node is not there.
         return [] if len(commands) and await self._exists(node) else commands
 
     async def _exists(self, node: str) -> bool:
         try:
-            await self._client.get(NODES, node)
+            await self._tools.client.get(NODES, node)
         except StatusError as error:
             if error.code == 404:
                 return False

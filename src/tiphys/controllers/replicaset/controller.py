@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tiphys.aio import clock
 from tiphys.api.errors import StatusError
 from tiphys.api.objects import labels_of
 from tiphys.api.selectors import from_label_selector
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
-from tiphys.client.informer import Informers
 from tiphys.controllers.replicaset.plan import PODS, REPLICASETS, plan
-from tiphys.reconcile.commands import Performed, perform
+from tiphys.reconcile.commands import Performed
 from tiphys.reconcile.loop import Key, Loop, controller_key, own_key
 from tiphys.reconcile.ownership import BY_CONTROLLER, claim, controller_index, within_reach
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
@@ -25,14 +22,10 @@ _owning_keys = controller_key("ReplicaSet")
 class ReplicaSetController:
     """Writes pods, and the status of ReplicaSets."""
 
-    def __init__(
-        self, client: Client, informers: Informers, recorder: Recorder, *, now: clock.Clock = clock.system
-    ) -> None:
-        self._client = client
-        self._recorder = recorder
-        self._now = now
-        self._replicasets = informers.of(REPLICASETS)
-        self._pods = informers.of(PODS)
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._replicasets = tools.informers.of(REPLICASETS)
+        self._pods = tools.informers.of(PODS)
         self._pods.add_index(BY_CONTROLLER, controller_index)
         self._failures: dict[Key, str] = {}
         sources = {self._replicasets: own_key, self._pods: self._keys_of_pod}
@@ -59,8 +52,8 @@ class ReplicaSetController:
         claimed = claim(replicaset, PODS, candidates, lambda pod: selector.matches(labels_of(pod)))
         failure = self._failures.pop(key, "")
         try:
-            commands = [*claimed.commands, *plan(replicaset, claimed.owned, self._now(), failure)]
-            return await perform(self._client, self._recorder, commands)
+            commands = [*claimed.commands, *plan(replicaset, claimed.owned, self._tools.now(), failure)]
+            return await self._tools.perform(commands)
         except StatusError as error:
             # Told in the status by the next attempt, which the loop makes after its back-off.
             self._failures[key] = str(error)

@@ -6,17 +6,14 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from tiphys.aio import clock
 from tiphys.api import quota, resources
 from tiphys.api.objects import key_of, namespace_of
 from tiphys.api.resources import Resource
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
-from tiphys.client.informer import Informers
 from tiphys.client.metadata import Metadata
 from tiphys.controllers.resourcequota.plan import QUOTAS, count, is_lower, limits_of, plan
-from tiphys.reconcile.commands import Performed, Requeue, perform
+from tiphys.reconcile.commands import Performed, Requeue
 from tiphys.reconcile.loop import Key, KeysOf, Loop
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
@@ -38,21 +35,11 @@ class ResourceQuotaController:
     namespace that is never quiet the quota then fills up until creations are refused, and so becomes quiet.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        informers: Informers,
-        metadata: Metadata,
-        recorder: Recorder,
-        *,
-        now: clock.Clock = clock.system,
-    ) -> None:
-        self._client = client
-        self._recorder = recorder
-        self._now = now
-        self._quotas = informers.of(QUOTAS)
+    def __init__(self, tools: Tools, metadata: Metadata) -> None:
+        self._tools = tools
+        self._quotas = tools.informers.of(QUOTAS)
         counted = {resource: i for resource, i in metadata.informers.items() if resource.namespaced}
-        self._counted = counted | {resource: informers.of(resource) for resource in WHOLE}
+        self._counted = counted | {resource: tools.informers.of(resource) for resource in WHOLE}
         sources = {informer: self._freed(resource) for resource, informer in self._counted.items()}
         self._loop = Loop("resourcequota-controller", self._reconcile, {**sources, self._quotas: self._keys_of_quota})
 
@@ -81,7 +68,7 @@ class ResourceQuotaController:
         return keys
 
     def _differs(self, resource: Resource, old: Object, new: Object) -> bool:
-        now = self._now()
+        now = self._tools.now()
         return quota.usage_of(resource, old, now) != quota.usage_of(resource, new, now)
 
     async def _reconcile(self, key: Key) -> Performed | None:
@@ -92,7 +79,7 @@ class ResourceQuotaController:
         if is_lower(obj, counted):
             await asyncio.sleep(SETTLE_SECONDS)
             counted = self._count(obj)
-        return await perform(self._client, self._recorder, [*plan(obj, counted), *self._later(obj)])
+        return await self._tools.perform([*plan(obj, counted), *self._later(obj)])
 
     def _count(self, obj: Object) -> quota.Usage:
         namespace, names = namespace_of(obj), limits_of(obj)
@@ -101,11 +88,11 @@ class ResourceQuotaController:
             for resource, informer in self._counted.items()
             if any(quota.counts(resource, name) for name in names)
         }
-        return count(obj, present, self._now())
+        return count(obj, present, self._tools.now())
 
     def _later(self, obj: Object) -> list[Requeue]:
         """Pods that hang in their deletion stop counting some time, without an event."""
-        now = self._now()
+        now = self._tools.now()
         due = [quota.hangs_from(pod, 0.0) for pod in self._counted[WHOLE[0]].list(namespace_of(obj))]
         ahead = [moment - now for moment in due if moment >= now]
         return [Requeue(min(ahead) + 1.0)] if ahead else []

@@ -7,12 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from tiphys.api import resources
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
-from tiphys.client.informer import Informers
 from tiphys.controllers.rootca.plan import CONFIG_MAPS, NAME, plan
-from tiphys.reconcile.commands import Performed, perform
+from tiphys.reconcile.commands import Performed
 from tiphys.reconcile.loop import Key, Loop, own_key
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
@@ -25,12 +23,11 @@ class RootCaController:
     PEM of the authorities that clients shall trust.
     """
 
-    def __init__(self, client: Client, informers: Informers, recorder: Recorder, bundle: str) -> None:
-        self._client = client
-        self._recorder = recorder
+    def __init__(self, tools: Tools, bundle: str) -> None:
+        self._tools = tools
         self._bundle = bundle
-        self._namespaces = informers.of(NAMESPACES)
-        self._published = informers.apart(CONFIG_MAPS, field_selector=f"metadata.name={NAME}")
+        self._namespaces = tools.informers.of(NAMESPACES)
+        self._published = tools.informers.apart(CONFIG_MAPS, field_selector=f"metadata.name={NAME}")
         sources = {self._namespaces: own_key, self._published: _namespace}
         self._loop = Loop("root-ca-certificate-publisher-controller", self._reconcile, sources)
 
@@ -44,7 +41,7 @@ class RootCaController:
         if namespace is None:
             return None
         commands = plan(namespace, self._published.get(key[1], NAME), self._bundle)
-        return await perform(self._client, self._recorder, commands)
+        return await self._tools.perform(commands)
 
 
 def _namespace(old: Object | None, new: Object | None) -> Iterable[Key]:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tiphys.aio import clock
 from tiphys.api import resources
 from tiphys.api.objects import key_of
-from tiphys.client.client import Client
-from tiphys.client.events import Recorder
-from tiphys.client.informer import Informers
 from tiphys.controllers.tainteviction.plan import PODS, no_execute_taints, plan
-from tiphys.reconcile.commands import Performed, perform
+from tiphys.reconcile.commands import Performed
 from tiphys.reconcile.loop import Key, Loop
 from tiphys.reconcile.nodes import BY_NODE, node_index
+from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
@@ -24,14 +21,10 @@ NODES = resources.get("", "v1", "nodes")
 class TaintEvictionController:
     """Deletes pods that a NoExecute taint drives away."""
 
-    def __init__(
-        self, client: Client, informers: Informers, recorder: Recorder, *, now: clock.Clock = clock.system
-    ) -> None:
-        self._client = client
-        self._recorder = recorder
-        self._now = now
-        self._nodes = informers.of(NODES)
-        self._pods = informers.of(PODS)
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._nodes = tools.informers.of(NODES)
+        self._pods = tools.informers.of(PODS)
         self._pods.add_index(BY_NODE, node_index)
         sources = {self._nodes: self._keys_of_node, self._pods: self._keys_of_pod}
         self._loop = Loop("taint-eviction-controller", self._reconcile, sources)
@@ -59,4 +52,4 @@ class TaintEvictionController:
         node = self._nodes.get("", pod["spec"].get("nodeName", "")) if pod is not None else None
         if pod is None or node is None:
             return None
-        return await perform(self._client, self._recorder, plan(pod, no_execute_taints(node), self._now()))
+        return await self._tools.perform(plan(pod, no_execute_taints(node), self._tools.now()))
