@@ -15,6 +15,7 @@ from tiphys.client.client import STRATEGIC_PATCH, Client
 from tiphys.client.events import Recorder
 from tiphys.client.informer import Informers
 from tiphys.client.metadata import Metadata
+from tiphys.reconcile.tools import Tools
 from tiphys.store.memory import MemoryStore
 from tiphys.wire.messages import Identity, Response
 
@@ -57,10 +58,10 @@ class Plane:
 
     async def start(self, *controllers, **more):
         """Controllers by their classes; each gets what its constructor names."""
-        tools = {name: getattr(self, name) for name in ("client", "informers", "metadata", "recorder", "now")} | more
+        given = {"tools": Tools(self.client, self.informers, self.recorder, self.now), "metadata": self.metadata} | more
         for controller in controllers:
             wanted = inspect.signature(controller).parameters
-            self.run(controller(**{name: tools[name] for name in wanted}).run())
+            self.run(controller(**{name: given[name] for name in wanted}).run())
         await self.metadata.synced()
         await self.informers.synced()
 
