@@ -4,7 +4,7 @@ import pytest
 
 from tiphys.api import schema
 from tiphys.api.conform import conform
-from tiphys.api.ownership import sets
+from tiphys.api.ownership import sets, types
 from tiphys.api.ownership.applying import ApplyConflict, ApplyError
 from tiphys.api.ownership.client_side import LAST_APPLIED, apply_after_client_side
 from tiphys.api.ownership.recording import Writer, record_update
@@ -224,3 +224,11 @@ def test_replicas_taken_through_the_scale_leave_their_owner():
     assert (scaled["manager"], scaled["subresource"], "time" in scaled) == ("hpa", "scale", False)
     assert kept["fieldsV1"] == {"f:spec": {"f:paused": {}}}
     assert entries_of_workload(held, [seen], "v1") == held
+
+
+def test_a_key_is_no_other_key_that_python_calls_equal():
+    ports = types.plan_of(schema.message("core.v1.Container"))["ports"][1].field
+    one = types.element_of({"containerPort": 1, "protocol": "TCP"}, ports)
+    assert one == types.element_of({"protocol": "TCP", "containerPort": 1}, ports)
+    assert one != types.element_of({"containerPort": True, "protocol": "TCP"}, ports)
+    assert one != types.element_of({"containerPort": "1", "protocol": "TCP"}, ports)
