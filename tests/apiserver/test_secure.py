@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from dataclasses import dataclass
 
 import orjson
 import pytest
 
 from tiphys.apiserver.audit import AuditSettings
-from tiphys.apiserver.secure import Security, SecuritySettings, secured
+from tiphys.apiserver.secure import SIGNING_KEY_SECONDS, SIGNING_KEYS, Security, SecuritySettings, secured
 from tiphys.apiserver.server import ApiServer
 from tiphys.store.memory import MemoryStore
 from tiphys.wire.messages import Request
@@ -100,6 +102,15 @@ async def test_tokens_outlive_a_rotation_of_the_signing_key(ask):
     assert (await ask("POST", review, {}, token))[0] == 201
     status, keys = await ask("GET", "/openid/v1/jwks")
     assert status == 200 and len(keys["keys"]) == 2
+
+
+async def test_an_old_signing_key_is_replaced_at_the_start(ask, tmp_path):
+    (file,) = tmp_path.rglob(SIGNING_KEYS)
+    old = time.time() - SIGNING_KEY_SECONDS - 1
+    os.utime(file, (old, old))
+    await ask.security.boot(ask.api)
+    await ask.security.boot(ask.api)
+    assert len((await ask("GET", "/openid/v1/jwks"))[1]["keys"]) == 2
 
 
 async def test_secrets_are_sealed_in_the_store(ask):

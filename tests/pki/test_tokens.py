@@ -82,3 +82,11 @@ def test_the_published_keys_verify_a_token(keys):
     key = published[jwt.get_unverified_header(token)["kid"]]
     assert jwt.decode(token, key, audience="api")["sub"] == CLAIMS["sub"]
     assert keys.discovery("https://c", "https://c/openid/v1/jwks")["id_token_signing_alg_values_supported"] == ["ES256"]
+
+
+def test_only_the_last_few_keys_are_kept(tmp_path):
+    path = tmp_path / "sa.key"
+    tokens.load_or_create(path)
+    for _ in range(tokens.KEYS_MAX + 1):
+        tokens.rotate(path)
+    assert len(tokens.load(path)) == tokens.KEYS_MAX

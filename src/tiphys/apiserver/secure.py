@@ -14,6 +14,7 @@ reached with `dataclasses.replace`.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ from tiphys.store.door import Store
 
 ISSUER = "https://kubernetes.default.svc"
 SIGNING_KEYS, SEALING_KEYS = "service-account.key", "secrets.key"
+# A signing key of this age is replaced, at a start or while the server runs.
+SIGNING_KEY_SECONDS = 90 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class Security:
         self._audit = AuditLog(settings.audit, now=now) if settings.audit is not None else None
         self._tokens: AccountTokens | None = None
         self._authenticator: Authenticator | None = None
+        self._rotation: asyncio.TimerHandle | None = None
         self.sealer = SecretSealer(sealing.load_or_create(settings.pki_dir / SEALING_KEYS))
 
     def extras(self, cache: Cache) -> Extras:
@@ -105,6 +109,22 @@ class Security:
         """The bootstrap roles and bindings, and Secrets sealed with the newest key; needs `api.run` to be under way."""
         await bootstrap.reconcile(api.handle, api.cache)
         await seal_again(self._store, api.cache, self.sealer)
+        self._keep_signing_key_young()
+
+    def _keep_signing_key_young(self) -> None:
+        """The file is as old as its newest key."""
+        written_at = (self._settings.pki_dir / SIGNING_KEYS).stat().st_mtime
+        left = written_at + SIGNING_KEY_SECONDS - self._now()
+        if left <= 0:
+            self.rotate_signing_key()
+            left = SIGNING_KEY_SECONDS
+        self._let_key_age()
+        self._rotation = asyncio.get_running_loop().call_later(left, self._keep_signing_key_young)
+
+    def _let_key_age(self) -> None:
+        if self._rotation is not None:
+            self._rotation.cancel()
+            self._rotation = None
 
     def rotate_signing_key(self) -> None:
         """Sign with a new key from now on; tokens of the older ones stay good until they expire."""
@@ -119,7 +139,8 @@ class Security:
         return await seal_again(self._store, cache, self.sealer)
 
     def close(self) -> None:
-        """Write what waits for the audit log."""
+        """Write what waits for the audit log; no key is rotated any more."""
+        self._let_key_age()
         if self._audit is not None:
             self._audit.close()
 

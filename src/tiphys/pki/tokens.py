@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 LEEWAY_SECONDS = 60.0
 TOKEN_BYTES_MAX = 16384
 END_OF_KEY = "-----END PRIVATE KEY-----\n"
+# No token is signed for longer than a year; keys that are older than these have none left to verify.
+KEYS_MAX = 6
 
 
 class TokenRejected(Exception):
@@ -132,8 +134,8 @@ def load_or_create(path: Path) -> TokenKeys:
 
 
 def rotate(path: Path) -> TokenKeys:
-    """Put a new key in front; tokens of the old ones stay valid."""
-    save(path, [new_key(), *load(path)])
+    """Put a new key in front; tokens of the old ones stay valid, of the last few."""
+    save(path, [new_key(), *load(path)][:KEYS_MAX])
     return TokenKeys(load(path))
 
 
