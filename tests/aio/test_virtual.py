@@ -49,3 +49,12 @@ def test_a_wait_for_nothing_is_a_deadlock():
 
     with pytest.raises(RuntimeError, match="deadlock"):
         virtual.run(wait_for_ever())
+
+
+def test_work_for_a_thread_is_done_on_the_spot():
+    async def main():
+        assert await asyncio.to_thread(max, 1, 2) == 2
+        with pytest.raises(ValueError):
+            await asyncio.to_thread(int, "none")
+
+    virtual.run(main())

@@ -61,10 +61,7 @@ def test_an_empty_dir_may_not_outgrow_its_limit(tmp_path):
     assert eviction.outgrown(limits, {"cache": str(tmp_path)}) == text
 
 
-def test_a_pod_that_comes_after_a_look_is_not_left_until_the_next_rare_one(tmp_path, monkeypatch):
-    async def at_once(function, *words):
-        return function(*words)
-
+def test_a_pod_that_comes_after_a_look_is_not_left_until_the_next_rare_one(tmp_path):
     async def scenario(box):
         await asyncio.sleep(1)
         pod = await box.create(new_pod(volumes=[{"name": "cache", "emptyDir": {"sizeLimit": "4Ki"}}]))
@@ -75,5 +72,4 @@ def test_a_pod_that_comes_after_a_look_is_not_left_until_the_next_rare_one(tmp_p
         assert (await box.until(phase("Failed")))["reason"] == "Evicted"
         assert box.now() - began <= eviction.LIMIT_LOOK_SECONDS
 
-    monkeypatch.setattr(asyncio, "to_thread", at_once)  # threads live in real time
     on_a_node(tmp_path, scenario)

@@ -2,17 +2,19 @@
 An event loop whose time jumps to the next timer as soon as nothing else is left to do.
 
 A test that waits ten minutes of back-off runs in a millisecond and always in the same order. It is for pure logic:
-threads, sockets and processes live in real time and would be skipped over.
+sockets and processes live in real time and would be skipped over; work for a thread is done on the spot.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 EPOCH = 1_800_000_000.0
 
@@ -43,6 +45,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def now(self) -> float:
         return EPOCH + self._jumping.elapsed
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Arguments], T], *args: *Arguments
+    ) -> asyncio.Future[T]:
+        """Work for a thread is done at once: threads live in real time and would be skipped over."""
+        done: asyncio.Future[T] = self.create_future()
+        try:
+            done.set_result(func(*args))
+        except Exception as error:
+            done.set_exception(error)
+        return done
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -213,9 +213,9 @@ class NodeAgent:
         await asyncio.gather(*(runtime.stop(run_id, ORPHAN_GRACE_SECONDS) for run_id in running))
         await runtime.remove_sandbox(uid)
         await self.parts.network.release(uid)
-        self.parts.volumes.release(uid)
+        await self.parts.volumes.release(uid)
         for folder in (self.settings.pods_dir / uid, *self.settings.log_dir.glob(f"*_{uid}")):
-            remove_folder(folder)
+            await asyncio.to_thread(remove_folder, folder)
 
     @property
     def workers(self) -> Sequence[PodWorker]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tiphys.node import hooks, log_files, translate
 from tiphys.node.files import PodFiles
 from tiphys.node.pod import spec
@@ -42,7 +44,7 @@ async def tear_down(work: Work) -> None:
             await parts.statuses.flushed(work.pod)
         await parts.runtime.remove_sandbox(translate.sandbox_id(work.pod))
         await parts.network.release(work.uid)
-        parts.volumes.release(work.uid)
+        await parts.volumes.release(work.uid)
         state.lease = None
         state.torn_down = True
         state.wake()
@@ -50,18 +52,18 @@ async def tear_down(work: Work) -> None:
     if ending is not None and ending.deleting and not ending.gone:
         parts.statuses.delete(work.pod)
         await parts.statuses.flushed(work.pod)
-    remove_traces(work)
+    await remove_traces(work)
     state.over = True
 
 
-def remove_traces(work: Work) -> None:
+async def remove_traces(work: Work) -> None:
     """What was kept for `kubectl logs` and the status."""
     parts = work.parts
     for container in work.state.containers.values():
         for run in container.runs:
             parts.logs.forget(run.id)
         container.ended.set()
-    log_files.remove_pod(parts.logs.root, work.pod)
-    PodFiles(work.pod, parts.settings).remove()
+    await asyncio.to_thread(log_files.remove_pod, parts.logs.root, work.pod)
+    await asyncio.to_thread(PodFiles(work.pod, parts.settings).remove)
     parts.images.forget(work.uid)
     parts.statuses.forget(work.uid)

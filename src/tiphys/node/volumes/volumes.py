@@ -97,10 +97,14 @@ class Volumes:
         kinds = ", ".join(sorted(set(volume) - {"name"}))
         raise VolumeProblem(f"volumes of kind {kinds} are not supported on this node")
 
-    def release(self, uid: str) -> None:
+    async def release(self, uid: str) -> None:
         """Unmount and delete the volumes of a pod. Idempotent."""
         self._objects.forget(uid)
         self._tokens.forget(uid)
+        # What a pod left behind may be large; nobody else shall wait for it.
+        await asyncio.to_thread(self._clear, uid)
+
+    def _clear(self, uid: str) -> None:
         pod_dir = self._settings.pods_dir / uid
         memory = self._settings.memory_dir / uid
         for root in (pod_dir, memory):
