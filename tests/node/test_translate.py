@@ -1,5 +1,7 @@
 """From Pod to container and sandbox: what the runtime is told."""
 
+import dataclasses
+
 import pytest
 
 from node_builders import container, new_pod, settings
@@ -41,6 +43,13 @@ def test_a_run_can_be_recognized_by_its_labels(tmp_path):
     run = run_of(ContainerStatus(spec.id, spec.sandbox, "c", "running", labels=spec.labels))
     assert (run.attempt, run.image) == (2, "docker.io/library/app:1") and run.image_id == IMAGE.digests[0]
     assert spec.sandbox == spec.labels[translate.POD_UID] == "uid-web"
+
+
+def test_an_image_of_several_repositories_is_shown_in_the_one_that_was_named():
+    digests = ("mirror.example/app@sha256:aa", *IMAGE.digests)
+    shared = dataclasses.replace(IMAGE, digests=digests)
+    assert translate.image_digest(container(image="app:1"), shared) == IMAGE.digests[0]
+    assert translate.image_digest(container(image="other:1"), shared) == digests[0]
 
 
 def test_every_container_gets_the_files_of_the_node(tmp_path):

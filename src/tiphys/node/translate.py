@@ -128,8 +128,18 @@ def container_labels(pod: Pod, container: Container, attempt: int, image: Image)
         ATTEMPT: str(attempt),
         HASH: spec.spec_hash(container),
         IMAGE: image_name(container, image),
-        IMAGE_ID: image.digests[0] if image.digests else image.id,
+        IMAGE_ID: image_digest(container, image),
     }
+
+
+def image_digest(container: Container, image: Image) -> str:
+    """The image by its digest: in the repository that the user named, if the image is known by that, or in another."""
+    if not names.image_id(container["image"]):
+        wanted = names.parse(container["image"]).repository
+        for digest in image.digests:
+            if digest.startswith(f"{wanted}@"):
+                return digest
+    return image.digests[0] if image.digests else image.id
 
 
 def image_name(container: Container, image: Image) -> str:
