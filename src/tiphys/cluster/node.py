@@ -108,10 +108,13 @@ async def run(master: Master, informers: Informers, ready: Callable[[str], None]
     )
     try:
         async with _serving(master.identities, settings, agent, runtime), asyncio.TaskGroup() as group:
-            group.create_task(agent.run(), name="node agent")
-            group.create_task(_proxy(settings, informers).run(), name="proxy")
+            proxy = _proxy(settings, informers)
+            group.create_task(proxy.run(), name="proxy")
             dns = _dns(settings, client, informers)
             group.create_task(dns.run(), name="dns")
+            # The rules of a process that was killed may lead to pods that are about to end: they are renewed first.
+            await proxy.settled.wait()
+            group.create_task(agent.run(), name="node agent")
             await publish(master, network_settings(settings).gateway, DNS_PORT)
             await agent.ready.wait()
             ready("node")
