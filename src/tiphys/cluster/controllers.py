@@ -8,7 +8,8 @@ each controller, so that RBAC's bootstrap roles say what each may do, and the au
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from tiphys.api import resources
 from tiphys.client.client import Client
@@ -53,7 +54,7 @@ SHARED = tuple(
     )
 )  # fmt: skip
 
-Run = Callable[[], Awaitable[None]]
+Run = Callable[[], Coroutine[Any, Any, None]]
 
 
 def service_account(name: str) -> Identity:
@@ -107,8 +108,4 @@ async def run_all(runs: list[Run]) -> None:
     """Work until cancelled; the end of one is the end of all."""
     async with asyncio.TaskGroup() as group:
         for run in runs:
-            group.create_task(_forever(run))
-
-
-async def _forever(run: Run) -> None:
-    await run()
+            group.create_task(run())

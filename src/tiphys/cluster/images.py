@@ -26,6 +26,10 @@ class ImageStore:
         self._storage = Storage(settings.storage_root)
         self._images = Images(own, self._storage)
 
+    def prepare(self) -> None:
+        """Write what pulls need."""
+        self._images.prepare()
+
     def all(self) -> Sequence[Image]:
         return [stored.image for stored in self._storage.all()]
 
@@ -57,7 +61,7 @@ def opened(settings: Settings) -> Iterator[ImageStore]:
     own.run_dir.mkdir(parents=True, mode=0o700)
     try:
         store = ImageStore(theirs, own)
-        store._images.prepare()
+        store.prepare()
         yield store
     finally:
         shutil.rmtree(own.run_dir)

@@ -57,7 +57,8 @@ async def purge(settings: Settings, user_kubeconfig: Path) -> None:
     if (settings.data_dir / NO_IMAGES_BEFORE).exists():
         for directory in (settings.storage_root, settings.storage_run):
             mounts.unmount_below(directory)
-            shutil.rmtree(directory, ignore_errors=False) if directory.exists() else None
+            if directory.exists():
+                shutil.rmtree(directory)
     for directory in (settings.run_dir, settings.data_dir, settings.pod_logs):
         if directory.exists():
             await asyncio.to_thread(shutil.rmtree, directory)

@@ -96,7 +96,7 @@ async def _attempt(parts: Parts, call: Call, record: Record, intent: Intent) -> 
     assert resource is not None
     stored = storage_of(resource)
     old = record.decode()
-    converts = stored.api_version != _object_version(resource)
+    converts = stored.api_version != resource.api_version
     new = await intent.produce(convert.convert(old, resource) if converts else body.copy_of(old))
     if converts:
         new = convert.convert(new, stored)
@@ -123,10 +123,6 @@ async def _attempt(parts: Parts, call: Call, record: Record, intent: Intent) -> 
     if reservation is not None and intent.options.dry_run:
         reservation.release()
     return written
-
-
-def _object_version(resource: Resource) -> str:
-    return resource.api_version
 
 
 def _attributes(call: Call, new: Object, old: Object, options: WriteOptions) -> Attributes:
