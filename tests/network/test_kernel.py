@@ -34,6 +34,32 @@ async def test_the_host_reaches_a_pod_and_a_pod_the_host(network):
         assert await in_thread(ask, socket_in(web), web.gateway, 8080) == web.address
 
 
+async def test_a_pod_keeps_its_gateway_when_links_come_and_go(network):
+    """A bridge left to itself takes the lowest hardware address of its ports, and pods go on using the last one."""
+    web = await network.acquire("web")
+    with serving(socket.socket(), 8080):
+        assert await in_thread(ask, socket_in(web), web.gateway, 8080) == web.address
+        subprocess.run(["ip", "link", "add", "low0", "address", "02:00:00:00:00:01", "type", "veth"], check=True)
+        subprocess.run(["ip", "link", "set", "low0", "up", "master", "tipt0"], check=True)
+        assert await in_thread(ask, socket_in(web), web.gateway, 8080) == web.address
+        subprocess.run(["ip", "link", "delete", "low0"], check=True)
+        assert await in_thread(ask, socket_in(web), web.gateway, 8080) == web.address
+
+
+async def test_an_address_given_out_again_is_reached_at_once(network):
+    """The host still remembers where the last pod with that address was."""
+    for number in range(12):  # all but one
+        await network.acquire(f"pod-{number}")
+    last = await network.acquire("last")
+    with serving(socket_in(last), 80):
+        await in_thread(ask, socket.socket(), last.address, 80)
+    await network.release("last")
+    next_one = await network.acquire("next")
+    assert next_one.address == last.address
+    with serving(socket_in(next_one), 80):
+        assert await in_thread(ask, socket.socket(), next_one.address, 80) == last.gateway
+
+
 async def test_a_host_port_leads_to_the_pod_also_on_loopback(network):
     web = await network.acquire("web", [PortForward("", 8081, "TCP", 80)])
     with serving(socket_in(web), 80):

@@ -228,7 +228,7 @@ class KernelNetwork:
         settings.leases_dir.mkdir(parents=True, exist_ok=True)
         self._mtu = settings.mtu or links.default_mtu()
         with Netlink() as netlink:
-            self._bridge = links.ensure_bridge(netlink, settings.bridge, self._mtu)
+            self._bridge = links.ensure_bridge(netlink, settings.bridge, self._mtu, settings.gateway)
             links.ensure_address(netlink, self._bridge, settings.gateway, settings.subnet.prefixlen)
             if settings.service_cidr:
                 links.ensure_route(netlink, settings.service_cidr, self._bridge, source=settings.gateway)
@@ -270,7 +270,10 @@ class KernelNetwork:
         with Netlink() as outside, namespaces.created(settings.namespaces_dir / prepared.id) as descriptor:
             sysctls.prepare_namespace()
             name = host_interface(prepared.id)
-            links.add_veth(outside, name, bridge=self._bridge, peer="eth0", peer_namespace=descriptor, mtu=self._mtu)
+            links.add_veth(
+                outside, name, bridge=self._bridge, mtu=self._mtu,
+                peer="eth0", peer_namespace=descriptor, peer_address=prepared.address,
+            )  # fmt: skip
             links.allow_hairpin(outside, links.index_of(outside, name))
             with Netlink() as inside:
                 links.set_up(inside, 1)

@@ -52,7 +52,18 @@ def index_of(netlink: Netlink, name: str) -> int:
     return int(struct.unpack_from("=i", answer.body, 4)[0])
 
 
-def ensure_bridge(netlink: Netlink, name: str, mtu: int) -> int:
+def hardware_address(address: str) -> bytes:
+    """
+    The 6 bytes that a link with that IPv4 address carries: locally administered, so that no vendor has it.
+
+    Chosen by us, and from the address. A bridge without a chosen one takes the lowest of its ports', a new one with many
+    a port that comes or goes, and pods would speak for up to a minute to one that is gone. And when an address is given
+    to the next pod, what others remember of the last one is still right.
+    """
+    return b"\x02\x74" + socket.inet_aton(address)
+
+
+def ensure_bridge(netlink: Netlink, name: str, mtu: int, gateway: str) -> int:
     """A bridge with that name, up; returns its index. OSError EEXIST if the name is another kind of link."""
     body = _link(flags=IFF_UP) + attribute(IFLA_IFNAME, name) + attribute(IFLA_MTU, mtu)
     info = nested(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, "bridge"))
@@ -62,7 +73,7 @@ def ensure_bridge(netlink: Netlink, name: str, mtu: int) -> int:
         if not _exists(error):
             raise
     index = index_of(netlink, name)
-    set_up(netlink, index)
+    netlink.request(RTM_NEWLINK, _link(index, IFF_UP) + attribute(IFLA_ADDRESS, hardware_address(gateway)))
     return index
 
 
@@ -70,9 +81,12 @@ def set_up(netlink: Netlink, index: int) -> None:
     netlink.request(RTM_NEWLINK, _link(index, IFF_UP))
 
 
-def add_veth(netlink: Netlink, name: str, *, bridge: int, peer: str, peer_namespace: int, mtu: int) -> None:
-    """A veth pair: `name` here, on the bridge and up; `peer` in the namespace of the descriptor."""
+def add_veth(
+    netlink: Netlink, name: str, *, bridge: int, peer: str, peer_namespace: int, peer_address: str, mtu: int
+) -> None:
+    """A veth pair: `name` here, on the bridge and up; `peer` in the namespace of the descriptor, for that address."""
     other = _link() + attribute(IFLA_IFNAME, peer) + attribute(IFLA_NET_NS_FD, peer_namespace)
+    other += attribute(IFLA_ADDRESS, hardware_address(peer_address))
     data = nested(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, other + attribute(IFLA_MTU, mtu)))
     info = nested(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, "veth"), data)
     body = _link(flags=IFF_UP) + attribute(IFLA_IFNAME, name) + attribute(IFLA_MTU, mtu)
