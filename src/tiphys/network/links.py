@@ -56,9 +56,9 @@ def hardware_address(address: str) -> bytes:
     """
     The 6 bytes that a link with that IPv4 address carries: locally administered, so that no vendor has it.
 
-    Chosen by us, and from the address. A bridge without a chosen one takes the lowest of its ports', a new one with many
-    a port that comes or goes, and pods would speak for up to a minute to one that is gone. And when an address is given
-    to the next pod, what others remember of the last one is still right.
+    Chosen by us, and from the address. A bridge without a chosen one takes the lowest of its ports', another one with
+    many a port that comes or goes, and pods would speak for up to a minute to one that is gone. And when an address is
+    given to the next pod, what others remember of the last one is still right.
     """
     return b"\x02\x74" + socket.inet_aton(address)
 
