@@ -100,3 +100,12 @@ async def test_a_container_can_see_the_processes_of_another(real, make, run):
     look = "for p in /proc/[0-9]*; do cat $p/cmdline; echo; done"
     assert "sleep" not in "".join(await run(look))
     assert any("4321" in line for line in await run(look, pid_of="seen"))
+
+
+async def test_mount_points_cost_a_container_nothing(real, make, settings, tmp_path):
+    """Each file that crun makes is charged to the container's cgroup, and outlives it in the file system's cache."""
+    (tmp_path / "file").touch()
+    mounts = (Mount(str(tmp_path), "/some/where/deep"), Mount(str(tmp_path / "file"), "/run/a/file"))
+    await real.prepare(make("a", mounts=mounts))
+    await real.start("a")
+    assert list((settings.layers_dir / "a" / "upper").iterdir()) == []

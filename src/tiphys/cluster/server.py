@@ -24,6 +24,8 @@ from tiphys.cluster.settings import Settings
 async def serve(settings: Settings, progress: Progress) -> None:
     """Run until SIGTERM or SIGINT. Raises CannotServe."""
     process.collect_seldom()
+    if settings.run_node:
+        _prepare(settings)
     with _stopped_by_signals() as stop:
         async with master.serving(settings, progress) as running:
             process.write_pid_file(settings.pid_file)
@@ -34,6 +36,15 @@ async def serve(settings: Settings, progress: Progress) -> None:
                 settings.pid_file.unlink(missing_ok=True)
                 with suppress(OSError):  # a node's things stay until `tiphys down`
                     settings.run_dir.rmdir()
+
+
+def _prepare(settings: Settings) -> None:
+    from tiphys.cluster import run_dir
+
+    try:
+        run_dir.prepare(settings.run_dir)
+    except PermissionError as error:
+        raise CannotServe(f"{error}; a node needs root") from None
 
 
 async def _until(stop: asyncio.Event, parts: Awaitable[None]) -> None:

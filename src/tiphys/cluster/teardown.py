@@ -59,6 +59,7 @@ async def purge(settings: Settings, user_kubeconfig: Path) -> None:
             mounts.unmount_below(directory)
             if directory.exists():
                 shutil.rmtree(directory)
+    mounts.unmount_below(settings.run_dir)
     for directory in (settings.run_dir, settings.data_dir, settings.pod_logs):
         if directory.exists():
             await asyncio.to_thread(shutil.rmtree, directory)

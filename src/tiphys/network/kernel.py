@@ -272,12 +272,12 @@ class KernelNetwork:
             name = host_interface(prepared.id)
             links.add_veth(
                 outside, name, bridge=self._bridge, mtu=self._mtu,
-                peer="eth0", peer_namespace=descriptor, peer_address=prepared.address,
+                peer_namespace=descriptor, peer_address=prepared.address,
             )  # fmt: skip
             links.allow_hairpin(outside, links.index_of(outside, name))
             with Netlink() as inside:
                 links.set_up(inside, 1)
-                index = links.index_of(inside, "eth0")
+                index = links.index_of(inside, links.PEER)
                 links.set_up(inside, index)
                 links.ensure_address(inside, index, prepared.address, 32)
                 links.ensure_route(inside, f"{settings.gateway}/32", index)

@@ -31,6 +31,8 @@ RTPROT_STATIC = 4
 SCOPE_UNIVERSE, SCOPE_LINK = 0, 253
 RTN_UNICAST = 1
 SIOCGIFMTU = 0x8921
+# What the link of a pod is called inside.
+PEER = "eth0"
 
 
 def _link(index: int = 0, flags: int = 0, family: int = 0) -> bytes:
@@ -81,11 +83,9 @@ def set_up(netlink: Netlink, index: int) -> None:
     netlink.request(RTM_NEWLINK, _link(index, IFF_UP))
 
 
-def add_veth(
-    netlink: Netlink, name: str, *, bridge: int, peer: str, peer_namespace: int, peer_address: str, mtu: int
-) -> None:
-    """A veth pair: `name` here, on the bridge and up; `peer` in the namespace of the descriptor, for that address."""
-    other = _link() + attribute(IFLA_IFNAME, peer) + attribute(IFLA_NET_NS_FD, peer_namespace)
+def add_veth(netlink: Netlink, name: str, *, bridge: int, peer_namespace: int, peer_address: str, mtu: int) -> None:
+    """A veth pair: `name` here, on the bridge and up; PEER in the namespace of the descriptor, for that address."""
+    other = _link() + attribute(IFLA_IFNAME, PEER) + attribute(IFLA_NET_NS_FD, peer_namespace)
     other += attribute(IFLA_ADDRESS, hardware_address(peer_address))
     data = nested(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, other + attribute(IFLA_MTU, mtu)))
     info = nested(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, "veth"), data)

@@ -24,6 +24,7 @@ from typing import Any
 
 from tiphys.runtime import bundle, cgroups, kernel, monitor, records, seccomp, users
 from tiphys.runtime.door import ContainerSpec, ContainerStatus, NotFound, SandboxSpec
+from tiphys.runtime.mount_points import MountPoints
 from tiphys.runtime.sandbox import Sandboxes
 from tiphys.runtime.settings import RuntimeSettings
 from tiphys.runtime.spawner import Spawner
@@ -34,6 +35,8 @@ KILLED_CODE = 128 + signal.SIGKILL
 START_FAILED_CODE = 128
 # A monitor ends at once after its container; one that does not is stuck.
 MONITOR_SECONDS_MAX = 5.0
+# The kernel takes one page of mount options; "lowerdir=" and the end are in it, too.
+MOUNT_OPTIONS_MAX = 4096 - 16
 # Between two looks at a start that another process has begun: there is nobody who would tell.
 ADOPT_PAUSE_SECONDS = 0.01
 
@@ -75,6 +78,7 @@ class Containers:
         self._storage = storage
         self._filters = seccomp.Filters()
         self._haste = cgroups.Haste()
+        self._mount_points = MountPoints(settings.mount_points_dir)
 
     def close(self) -> None:
         self._haste.close()
@@ -101,7 +105,7 @@ class Containers:
         (directory / "exit").mkdir(parents=True)
         root = directory / "rootfs"
         try:
-            self._mount_root(spec.id, stored.layer, root)
+            self._mount_root(spec, stored.layer, root)
             v2 = isinstance(self._cgroups, cgroups.V2)
             place = self._sandboxes.place(sandbox, spec.id, str(root), cgroup_v2=v2)
             if spec.pid_of and not (sandbox.host_pid or sandbox.share_pid):
@@ -145,6 +149,7 @@ class Containers:
             else:
                 self.adopt(record)
                 found.append(record)
+        self._mount_points.forget_unused()
         known = {record.spec.id for record in found}
         for layer in [*self._settings.layers_dir.iterdir()]:
             if layer.name not in known:
@@ -262,18 +267,20 @@ class Containers:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._settings.crun_root / record.spec.id)
 
-    def _mount_root(self, container_id: str, layer: str, root: Path) -> None:
-        own = self._settings.layers_dir / container_id
-        upper, work, empty = own / "upper", own / "work", own / "empty"
-        for path in (upper, work, empty, root):
+    def _mount_root(self, spec: ContainerSpec, layer: str, root: Path) -> None:
+        own = self._settings.layers_dir / spec.id
+        upper, work = own / "upper", own / "work"
+        for path in (upper, work, root):
             path.mkdir(parents=True)
         upper.chmod(0o755)
-        lower = self._storage.lower_directories(layer) if layer else str(empty)
-        # Relative to this thread's own working directory: absolute, a long chain would not fit in a page. Volatile,
-        # because what a container writes to its root ends with it: no sync when it is unmounted.
+        points = str(self._mount_points.tree(spec.mounts))
+        image = self._storage.lower_directories(layer) if layer else points
+        # Volatile, because what a container writes to its root ends with it: no sync when it is unmounted.
+        rest = f",upperdir={upper},workdir={work},volatile"
+        below = f":{points}" if layer and len(image) + len(points) + len(rest) < MOUNT_OPTIONS_MAX else ""
+        # Relative to this thread's own working directory: absolute, a long chain would not fit in a page.
         os.chdir(self._storage.overlay_dir)
-        options = f"lowerdir={lower},upperdir={upper},workdir={work},volatile"
-        kernel.mount("overlay", str(root), "overlay", 0, options)
+        kernel.mount("overlay", str(root), "overlay", 0, f"lowerdir={image}{below}{rest}")
         os.chdir("/")
 
 

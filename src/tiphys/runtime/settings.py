@@ -40,6 +40,11 @@ class RuntimeSettings:
         return self.data_dir / "layers"
 
     @property
+    def mount_points_dir(self) -> Path:
+        """Mount points that images lack, one directory for each set of them."""
+        return self.run_dir / "mount-points"
+
+    @property
     def crun_root(self) -> Path:
         return self.run_dir / "crun"
 
