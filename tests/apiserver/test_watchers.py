@@ -52,6 +52,24 @@ async def test_a_batch_goes_to_a_quick_connection_at_once_and_together():
     assert connection.read == []
 
 
+async def test_the_only_change_of_a_batch_goes_out_at_once():
+    connection = Connection()
+    reading = await offered(connection)
+    connection.watcher.tell(change(1))
+    assert len(connection.pushed) == 1
+    await ended(connection, reading)
+    assert connection.read == []
+
+
+async def test_the_only_change_of_a_batch_waits_behind_what_waits():
+    connection = Connection(quick=False)
+    reading = await offered(connection, 1)
+    connection.quick = True
+    connection.watcher.tell(change(2))
+    await ended(connection, reading)
+    assert connection.pushed == [] and b"".join(connection.read).count(b"\n") == 2
+
+
 async def test_what_a_slow_connection_does_not_take_comes_by_its_stream():
     connection = Connection(quick=False)
     await ended(connection, await offered(connection, 1, 2))

@@ -62,8 +62,8 @@ class Collection:
         self.modified = revision
         self.changes: deque[Change] = deque()
         # A scope is a key prefix, a whole key, or `node_scope` for the pods of one node.
-        self._watchers: dict[str, set[Watcher]] = {}
-        self._offered: set[Watcher] = set()
+        self._watchers: dict[str, dict[Watcher, None]] = {}  # a set in order: neighbours in memory
+        self._untold: list[Change] = []
         self._by_node = 0  # how many of the scopes are nodes
         self.watcher_count = 0
 
@@ -94,7 +94,7 @@ class Collection:
         return None
 
     def note(self, change: Change) -> None:
-        """Remember a change, forget old ones, tell the watchers in scope."""
+        """Remember a change, forget old ones; `deliver` tells the watchers."""
         self.changes.append(change)
         self.modified = change.revision
         while len(self.changes) > CHANGES_MIN and (
@@ -102,18 +102,30 @@ class Collection:
         ):
             self.since = self.changes.popleft().revision
         if self._watchers:
-            for scope in self._scopes(change):
-                watchers = self._watchers.get(scope)
-                if watchers:
-                    for watcher in watchers:
-                        watcher.offer(change)
-                    self._offered |= watchers
+            self._untold.append(change)
 
     def deliver(self) -> None:
-        """A batch is over: what was offered goes out, together for each watcher."""
-        offered, self._offered = self._offered, set()
+        """A batch is over: watchers get what is theirs of it, together. Most batches are one change."""
+        changes, self._untold = self._untold, []
+        if len(changes) == 1:
+            for watchers in self._in_scope(changes[0]):
+                for watcher in tuple(watchers):
+                    watcher.tell(changes[0])
+            return
+        offered: dict[Watcher, None] = {}
+        for change in changes:
+            for watchers in self._in_scope(change):
+                for watcher in watchers:
+                    watcher.offer(change)
+                offered |= watchers
         for watcher in offered:
             watcher.deliver()
+
+    def _in_scope(self, change: Change) -> Iterator[dict[Watcher, None]]:
+        for scope in self._scopes(change):
+            watchers = self._watchers.get(scope)
+            if watchers:
+                yield watchers
 
     def _scopes(self, change: Change) -> Iterator[str]:
         key = change.record.key
@@ -141,16 +153,16 @@ class Collection:
     def watch(self, scope: str, watcher: Watcher) -> None:
         """Every later change in scope is offered to the watcher until it closes."""
         if scope not in self._watchers:
-            self._watchers[scope] = set()
+            self._watchers[scope] = {}
             self._by_node += scope.startswith(_NODE_SCOPE)
-        self._watchers[scope].add(watcher)
+        self._watchers[scope][watcher] = None
         self.watcher_count += 1
         watcher.on_close = lambda closed: self._leave(scope, closed)
 
     def _leave(self, scope: str, watcher: Watcher) -> None:
         watchers = self._watchers.get(scope)
         if watchers is not None:
-            watchers.discard(watcher)
+            watchers.pop(watcher, None)
             self.watcher_count -= 1
             if not watchers:
                 del self._watchers[scope]

@@ -114,6 +114,11 @@ class Watcher:
     told as DELETED and one that starts matching as ADDED, as Kubernetes does.
     """
 
+    __slots__ = (
+        "_deadline", "_ended", "_is_idle", "_queue", "_selects", "_sink", "_size", "_waiter",
+        "bookmarks", "on_close", "revision", "view",
+    )  # fmt: skip
+
     def __init__(self, view: View, selects: Callable[[Record], bool] | None, *, bookmarks: bool) -> None:
         self.view = view
         self.bookmarks = bookmarks
@@ -123,29 +128,41 @@ class Watcher:
         self._queue: deque[bytes] = deque()
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._is_idle = False  # the stream waits, nothing is queued and it has not ended
         self._sink: Sink | None = None
         self._ended = False
         self._deadline: asyncio.TimerHandle | None = None
 
+    def tell(self, change: Change) -> None:
+        """
+        The only change of a batch, in scope: sent in this very call if the connection takes it and nothing waits before
+        it, which spares each watcher a queue and a task's turn.
+        """
+        kind = change.kind if self._selects is None else self.kind_of(change)
+        self.revision = change.revision
+        if kind:
+            frame = change.frame(kind, self.view)
+            if not self._is_idle or self._sink is None or not self._sink(frame):
+                self._queue_up(frame)
+                self._wake()
+
     def offer(self, change: Change) -> None:
-        """Called by the cache for every change in scope, in order; `deliver` follows after the last of a batch."""
+        """One of several changes of a batch, in order; `deliver` follows after the last."""
         kind = change.kind if self._selects is None else self.kind_of(change)
         self.revision = change.revision
         if kind:
             self._queue_up(change.frame(kind, self.view))
 
     def deliver(self) -> None:
-        """Send what waits: in this very call if the connection takes it, which spares each watcher a task's turn."""
-        waiter, queue = self._waiter, self._queue
-        if not queue or waiter is None or waiter.done():
-            return
-        if self._sink is not None and not self._ended:
-            chunk = self._taken()
-            if not self._sink(chunk):
-                queue.appendleft(chunk)
-                self._size += len(chunk)
-        if queue:
-            self._wake()
+        """Send what waits, at once if the connection takes it."""
+        if self._queue and self._is_idle:
+            if self._sink is not None and not self._ended:
+                chunk = self._taken()
+                if not self._sink(chunk):
+                    self._queue.appendleft(chunk)
+                    self._size += len(chunk)
+            if self._queue:
+                self._wake()
 
     def attach(self, sink: Sink) -> None:
         """Where to send to while `stream` has nothing to do."""
@@ -194,6 +211,7 @@ class Watcher:
         self._deadline = asyncio.get_running_loop().call_later(seconds, self.end)
 
     def _wake(self) -> None:
+        self._is_idle = False
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -228,9 +246,11 @@ class Watcher:
 
     async def _wait(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
+        self._is_idle = True
         try:
             await self._waiter
         finally:
+            self._is_idle = False
             self._waiter = None
 
     def close(self) -> None:

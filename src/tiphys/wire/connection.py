@@ -283,7 +283,7 @@ class ServerConnection(Link):
             return
         attach = getattr(body, "attach", None)
         if attach is not None:
-            attach((lambda data: self._push(chunk(data))) if chunked else self._push)
+            attach(self._push_chunk if chunked else self._push)
         try:
             async for data in body:
                 if data:
@@ -300,10 +300,13 @@ class ServerConnection(Link):
 
     def _push(self, data: bytes) -> bool:
         """Send at once what a streaming body has, while it is awaited. False if the peer is slow or gone."""
-        if self.paused or self.closed or self._ending or self.transport.is_closing():
+        if self.paused or self.closed or self._ending or self.finished or self.transport.is_closing():
             return False
-        self.write(data)
+        self.write_now(data)
         return True
+
+    def _push_chunk(self, data: bytes) -> bool:
+        return self._push(chunk(data))
 
     async def _hand_over(self, response: Response) -> None:
         """Send the 101 and give the raw connection away until `takeover` returns."""

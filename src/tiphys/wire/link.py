@@ -14,7 +14,7 @@ import ssl
 from collections import deque
 from typing import cast
 
-from tiphys.wire.tls import Tls
+from tiphys.wire.tls import RECORD_BYTES, Tls
 
 RECEIVE_BYTES = 65536
 # Unsent bytes of one connection before its writer waits.
@@ -162,13 +162,19 @@ class Link(asyncio.BufferedProtocol):
     # what owners call
 
     def write(self, data: bytes | memoryview) -> None:
-        if self.closed or self.finished or self.transport.is_closing():
-            return
+        if not (self.closed or self.finished or self.transport.is_closing()):
+            self.write_now(data)
+
+    def write_now(self, data: bytes | memoryview) -> None:
+        """For who has just looked: the connection is neither closed nor finished."""
         if self.tls is None:
             self.transport.write(data)
             return
         try:
-            self.tls.write(data)
+            if len(data) <= RECORD_BYTES:
+                self.transport.write(self.tls.encrypted(data))
+            else:
+                self.tls.write(data)
         except ssl.SSLError as error:
             self.fail(error)
 

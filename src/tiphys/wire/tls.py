@@ -11,8 +11,8 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 
-# OpenSSL gives one record at a time; asking for more only makes room that is given back.
-READ_BYTES = 16384
+# The most that one TLS record holds. OpenSSL gives one at a time; asking for more makes room that is given back.
+RECORD_BYTES = 16384
 # Plaintext handed to OpenSSL at once: bounds the ciphertext that waits in memory.
 WRITE_BYTES = 131072
 
@@ -54,7 +54,7 @@ class Tls:
         incoming, tls = self._incoming, self._object
         while incoming.pending or tls.pending():  # asking only then saves an exception for each request
             try:
-                chunk = tls.read(READ_BYTES)
+                chunk = tls.read(RECORD_BYTES)
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLZeroReturnError:  # how it is told once our own side has ended
@@ -69,18 +69,15 @@ class Tls:
 
     def write(self, plaintext: bytes | bytearray | memoryview) -> None:
         """Encrypt and send all of it."""
-        size = len(plaintext)
-        if size <= WRITE_BYTES:
-            done = self._object.write(plaintext)
-            self._send(self._outgoing.read())
-            if done == size:
-                return
-        else:
-            done = 0
-        view = memoryview(plaintext)
+        view, size, done = memoryview(plaintext), len(plaintext), 0
         while done < size:
             done += self._object.write(view[done : done + WRITE_BYTES])
             self._send(self._outgoing.read())
+
+    def encrypted(self, plaintext: bytes | memoryview) -> bytes:
+        """What to send for at most RECORD_BYTES: most writes, without a callback."""
+        self._object.write(plaintext)
+        return self._outgoing.read()
 
     def finish(self) -> None:
         """Tell the peer that no more comes (close_notify); reading may go on."""
