@@ -238,7 +238,7 @@ def test_the_termination_message_is_reported(tmp_path):
         pod = await box.create(new_pod(restartPolicy="Never"))
         await box.ready()
         uid = pod["metadata"]["uid"]
-        (tmp_path / "data" / "pods" / uid / "containers" / "c" / "0").write_text("out of tea")
+        (tmp_path / "data" / "pods" / uid / "termination-c-0").write_text("out of tea")
         box.runtime.exit(box.run_id(pod), 1)
         status = await box.until(phase("Failed"))
         assert status["containerStatuses"][0]["state"]["terminated"]["message"] == "out of tea"

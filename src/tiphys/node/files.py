@@ -155,12 +155,12 @@ class PodFiles:
         self.resolv_conf.write_text(resolver_text(resolver_for(self._pod, self._settings, known)))
 
     def termination_log(self, container: str, attempt: int) -> Path:
-        return self.root / "containers" / container / str(attempt)
+        return self.root / f"termination-{container}-{attempt}"
 
     def make_termination_log(self, container: str, attempt: int) -> Path:
         """An empty file that any user of the container may write."""
         path = self.termination_log(container, attempt)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o750)
         path.write_bytes(b"")
         path.chmod(0o666)
         return path
