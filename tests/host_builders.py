@@ -56,7 +56,7 @@ class RealBox(Box):
             RuntimeSettings(*(self.root / p for p in ("rt", "run", "st", "srun")), "tiphysstreams")
         )
         await self.runtime.open()
-        doors = Doors(self.client, self.runtime, self.network, MACHINE)
+        doors = Doors(self.client, self.runtime, self.network, MACHINE, self.withdrawn)
         self.agent = NodeAgent(settings(self.root, tmpfs_volumes=True), doors)
         self.task = asyncio.create_task(self.agent.run())
         await asyncio.wait_for(self.agent.ready.wait(), 10)

@@ -42,6 +42,10 @@ def container(name: str = "c", image: str = "app:1", **fields: Any) -> dict[str,
     return {"name": name, "image": image, **fields}
 
 
+async def at_once(uid: str) -> None:
+    """No packet rule leads to a pod."""
+
+
 @dataclass
 class Box:
     """The node and the means to look at it."""
@@ -52,6 +56,7 @@ class Box:
     network: FakeNetwork
     root: Path
     options: dict[str, Any] = field(default_factory=dict)
+    withdrawn: Callable[[str], Awaitable[None]] = at_once
     agent: NodeAgent = None  # type: ignore[assignment]
     task: asyncio.Task[None] = None  # type: ignore[assignment]
 
@@ -61,7 +66,7 @@ class Box:
     async def start_agent(self) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, virtual.VirtualLoop)
-        doors = Doors(self.client, self.runtime, self.network, MACHINE)
+        doors = Doors(self.client, self.runtime, self.network, MACHINE, self.withdrawn)
         self.agent = NodeAgent(settings(self.root, **self.options), doors, loop.now)
         self.task = asyncio.create_task(self.agent.run())
         await self.agent.ready.wait()

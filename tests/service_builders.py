@@ -35,10 +35,10 @@ class StillInformer:
     """An informer that tests feed by hand."""
 
     def __init__(self):
-        self.objects, self.handlers, self.index = {}, [], None
+        self.objects, self.handlers, self.indexes = {}, [], {}
 
     def add_index(self, name, index):
-        self.index = index
+        self.indexes[name] = index
 
     async def synced(self):
         await asyncio.sleep(0)
@@ -52,8 +52,8 @@ class StillInformer:
     def list(self):
         return list(self.objects.values())
 
-    def by(self, _, value):
-        return [obj for obj in self.objects.values() if value in self.index(obj)]
+    def by(self, index, value):
+        return [obj for obj in self.objects.values() if value in self.indexes[index](obj)]
 
     def put(self, obj):
         old = self.objects.get(key_of(obj))

@@ -222,6 +222,42 @@ def test_hooks_run_after_start_and_before_stop(tmp_path):
     on_a_node(tmp_path, scenario)
 
 
+async def led_to_until(box, rules):
+    """A ready pod that is being deleted; packet rules lead to it until `rules` is set."""
+
+    async def withdrawn(uid):
+        await rules.wait()
+
+    await box.kill_agent()
+    box.withdrawn = withdrawn
+    await box.start_agent()
+    await box.create(new_pod())
+    await box.ready()
+    await box.delete()
+
+
+def test_a_pod_is_told_to_end_when_nobody_is_led_to_it_any_more(tmp_path):
+    async def scenario(box):
+        rules = asyncio.Event()
+        await led_to_until(box, rules)
+        await asyncio.sleep(1)
+        assert "stop" not in dict(box.runtime.calls)
+        rules.set()
+        await box.until(gone)
+
+    on_a_node(tmp_path, scenario)
+
+
+def test_a_pod_is_told_to_end_also_where_rules_are_never_written(tmp_path):
+    async def scenario(box):
+        await led_to_until(box, asyncio.Event())
+        began = box.now()
+        await box.until(gone)
+        assert 2 <= box.now() - began < 3
+
+    on_a_node(tmp_path, scenario)
+
+
 def test_a_failed_post_start_hook_kills_the_container(tmp_path):
     async def scenario(box):
         box.runtime.when_executed = lambda id_, command: Answer(1)

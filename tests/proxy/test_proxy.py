@@ -269,3 +269,18 @@ def naming(made, port, name):
             made.shutdown(socket.SHUT_RDWR)
         made.close()
         thread.join()
+
+
+async def test_who_ends_a_pod_is_told_when_nobody_is_led_to_it(bench):
+    web = await bench.pod("web")
+    pod = endpoint(web.address) | {"targetRef": {"kind": "Pod", "uid": "u1"}}
+    await bench.put(service(), endpoints("web", pod))
+    waiting = asyncio.create_task(bench.proxy.withdrawn("u1"))
+    await bench.put(endpoints("web", pod, endpoint("10.91.0.99")))
+    assert not waiting.done()
+    leaving = pod | {"conditions": {"ready": False, "serving": True, "terminating": True}}
+    await bench.put(endpoints("web", leaving, endpoint("10.91.0.99")))
+    async with asyncio.timeout(5):
+        await waiting
+        await bench.proxy.withdrawn("of nobody")
+    assert web.address not in nft("list", "table", "ip", "tiphystest-services")

@@ -103,12 +103,11 @@ async def run(master: Master, informers: Informers, ready: Callable[[str], None]
     node_ip = master.advertised or network_settings(settings).gateway
     own = node_settings(settings, node_ip)
     client = Client(master.handle, identity=identity_of(settings), user_agent="kubelet")
-    agent = NodeAgent(
-        own, Doors(client, runtime, network, read_machine(own, runtime_version(), version()["gitVersion"]))
-    )
+    proxy = _proxy(settings, informers)
+    machine = read_machine(own, runtime_version(), version()["gitVersion"])
+    agent = NodeAgent(own, Doors(client, runtime, network, machine, proxy.withdrawn))
     try:
         async with _serving(master.identities, settings, agent, runtime), asyncio.TaskGroup() as group:
-            proxy = _proxy(settings, informers)
             group.create_task(proxy.run(), name="proxy")
             dns = _dns(settings, client, informers)
             group.create_task(dns.run(), name="dns")

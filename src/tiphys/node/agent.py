@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,12 +52,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """What the agent works on: the API and this machine."""
+    """
+    What the agent works on: the API and this machine.
+
+    `withdrawn` is given a pod's uid and returns when no new connection is led to it any more.
+    """
 
     client: Client
     runtime: Runtime
     network: Network
     machine: Machine
+    withdrawn: Callable[[str], Awaitable[None]]
 
 
 class NodeAgent:
@@ -88,6 +93,7 @@ class NodeAgent:
             volumes=Volumes(objects, settings),
             logs=Logs(doors.runtime, settings),
             machine=doors.machine,
+            withdrawn=doors.withdrawn,
             services=self._services.list,
             now=now,
         )

@@ -32,6 +32,7 @@ SERVICES: Resource = get("", "v1", "services")
 ENDPOINT_SLICES: Resource = get("discovery.k8s.io", "v1", "endpointslices")
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 INDEX = "service"
+POD_INDEX = "pod uid"
 RETRY_SECONDS = (0.05, 0.5, 5.0)
 
 
@@ -43,12 +44,32 @@ class Proxy:
         self._services = informer_of(SERVICES)
         self._slices = informer_of(ENDPOINT_SLICES)
         self._slices.add_index(INDEX, _service_names)
+        self._slices.add_index(POD_INDEX, _pod_uids)
         self._table = PacketTable(settings.table)
         self._claims = Claims()
         self._dirty: set[Owner] = set()
         self._wake = asyncio.Event()
         # Set whenever the kernel holds what the caches say.
         self.settled = asyncio.Event()
+        # Set at the next write, and replaced by a new one.
+        self._written = asyncio.Event()
+
+    async def withdrawn(self, uid: str) -> None:
+        """
+        Return when the kernel leads no new connection to a pod that is ending, unless nobody else serves.
+
+        The pod's endpoints are gone or known as terminating by then, and the rules are written.
+        """
+        while self._dirty or not self.settled.is_set() or self._is_serving(uid):
+            await self._written.wait()
+
+    def _is_serving(self, uid: str) -> bool:
+        pieces = self._slices.by(POD_INDEX, uid)
+        return any(
+            _pod_uid(endpoint) == uid and not (endpoint.get("conditions") or {}).get("terminating")
+            for piece in pieces
+            for endpoint in piece.get("endpoints") or ()
+        )
 
     async def run(self) -> None:
         """Work until cancelled. The rules stay and go on to work."""
@@ -61,6 +82,8 @@ class Proxy:
             await self._until_done(self._write_all)
             while True:
                 self.settled.set()
+                written, self._written = self._written, asyncio.Event()
+                written.set()
                 await self._wake.wait()
                 self.settled.clear()
                 # Let the other events of this turn in.
@@ -136,6 +159,14 @@ class Proxy:
 def _service_names(piece: Object) -> Iterable[str]:
     name = labels_of(piece).get(SERVICE_NAME_LABEL)
     return (f"{namespace_of(piece)}/{name}",) if name else ()
+
+
+def _pod_uids(piece: Object) -> set[str]:
+    return {uid for endpoint in piece.get("endpoints") or () if (uid := _pod_uid(endpoint))}
+
+
+def _pod_uid(endpoint: Mapping[str, Any]) -> str:
+    return str((endpoint.get("targetRef") or {}).get("uid") or "")
 
 
 def _either(old: Object | None, new: Object | None) -> Object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,10 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`services` gives every Service that pods may be told of in their environment."""
+    """
+    `services` gives every Service that pods may be told of in their environment; `withdrawn` returns when no new
+    connection is led to the pod with that uid.
+    """
 
     settings: NodeSettings
     runtime: Runtime
@@ -40,6 +43,7 @@ class Parts:
     volumes: Volumes
     logs: Logs
     machine: Machine
+    withdrawn: Callable[[str], Awaitable[None]]
     services: Callable[[], Iterable[Object]]
     now: Clock
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from tiphys.node import hooks, log_files, translate
 from tiphys.node.files import PodFiles
@@ -11,6 +12,9 @@ from tiphys.node.pod.commands import Stop
 from tiphys.node.pod.parts import Work
 from tiphys.node.pod.starting import record_exit, record_loss
 from tiphys.runtime.door import NotFound
+
+# Rules follow within milliseconds; a cluster whose controllers do not work ends its pods all the same.
+WITHDRAWAL_SECONDS_MAX = 2.0
 
 
 async def stop(work: Work, command: Stop) -> None:
@@ -23,6 +27,7 @@ async def stop(work: Work, command: Stop) -> None:
         outcome = await hooks.run_hook(work.subject(container, command.id), hook, command.grace_seconds)
         if not outcome.passed:
             work.warning("FailedPreStopHook", "PreStopHook failed", command.container)
+    await _withdrawn(work, min(command.grace_seconds, WITHDRAWAL_SECONDS_MAX))
     left = max(deadline - parts.now(), spec.GRACE_SECONDS_MIN)
     try:
         status = await parts.runtime.stop(command.id, left)
@@ -30,6 +35,16 @@ async def stop(work: Work, command: Stop) -> None:
         record_loss(work, command.container, command.id)
     else:
         record_exit(work, command.container, status)
+
+
+async def _withdrawn(work: Work, seconds: float) -> None:
+    """A pod that leaves is told to end when no new request can reach it any more: none is refused."""
+    ending = work.state.ending
+    if ending is None or not (ending.deleting or ending.gone):
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await work.parts.withdrawn(work.uid)
 
 
 async def tear_down(work: Work) -> None:
