@@ -1,5 +1,8 @@
 """What a container sees and may do."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from tiphys.runtime.door import Mount, Resources, SandboxSpec, Security, StartFailed
@@ -100,6 +103,17 @@ async def test_a_container_can_see_the_processes_of_another(real, make, run):
     look = "for p in /proc/[0-9]*; do cat $p/cmdline; echo; done"
     assert "sleep" not in "".join(await run(look))
     assert any("4321" in line for line in await run(look, pid_of="seen"))
+
+
+async def test_the_monitor_is_not_in_the_group_of_who_started_it(real, make, settings):
+    await real.prepare(make("a"))
+    await real.start("a")
+    groups = Path("/proc", (settings.containers_dir / "a" / "conmon.pid").read_text(), "cgroup")
+    for _ in range(1000):  # the move is not waited for
+        if f"/{settings.cgroup_parent}/monitors\n" in groups.read_text():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(groups.read_text())
 
 
 async def test_mount_points_cost_a_container_nothing(real, make, settings, tmp_path):

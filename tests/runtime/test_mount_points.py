@@ -53,7 +53,7 @@ def test_the_number_of_trees_has_a_limit(trees, tmp_path, monkeypatch):
     assert trees.tree([Mount(str(tmp_path), "/2")]) == usual
 
 
-def test_trees_below_no_mount_are_forgotten(trees):
-    tree = trees.tree([])
+def test_trees_below_no_mount_are_forgotten(trees, tmp_path):
+    tree = trees.tree([Mount(str(tmp_path), str(tmp_path))])  # a set that nobody else on this machine mounts
     trees.forget_unused()
     assert not tree.exists()

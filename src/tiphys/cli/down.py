@@ -28,9 +28,9 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(str(error)) from None
     from tiphys.cluster import teardown
 
-    count = asyncio.run(teardown.stop(settings))
+    work = teardown.purge(settings, options.kubeconfig) if options.purge else teardown.stop(settings)
+    count = asyncio.run(work)
     print(f"{'server stopped' if stopped else 'no server ran'}; {count} containers ended")
     if options.purge:
-        asyncio.run(teardown.purge(settings, options.kubeconfig))
         print(f"everything of {settings.data_dir} is removed")
     return 0

@@ -26,6 +26,10 @@ GRACE_SECONDS = 10.0
 
 async def stop(settings: Settings) -> int:
     """End all containers and take down sandboxes, namespaces and rules; how many containers ran."""
+    return await _take_down(settings, purge=False)
+
+
+async def _take_down(settings: Settings, *, purge: bool) -> int:
     runtime = CrunRuntime(node.runtime_settings(settings))
     await runtime.open()
     try:
@@ -35,6 +39,8 @@ async def stop(settings: Settings) -> int:
                 group.create_task(runtime.stop(one.id, GRACE_SECONDS))
         for sandbox in await runtime.sandboxes():
             await runtime.remove_sandbox(sandbox.id)
+        if purge:
+            await runtime.purge()
     finally:
         await runtime.close()
     await asyncio.to_thread(kept_sockets.drop, settings.run_dir)
@@ -45,14 +51,13 @@ async def stop(settings: Settings) -> int:
     return len(running)
 
 
-async def purge(settings: Settings, user_kubeconfig: Path) -> None:
-    """Every trace: the containers' layers, data, keys, logs, images that only we brought, the kubeconfig context."""
+async def purge(settings: Settings, user_kubeconfig: Path) -> int:
+    """
+    Stop, and remove every trace: the containers' layers, data, keys, logs, images that only we brought, the kubeconfig
+    context. How many containers ran.
+    """
     access = identities.admin_access(settings, identities.load_or_create(settings, ""), settings.port)
-    await stop(settings)
-    runtime = CrunRuntime(node.runtime_settings(settings))
-    await runtime.open()
-    await runtime.purge()
-    await runtime.close()
+    ran = await _take_down(settings, purge=True)
     kubeconfig.remove(user_kubeconfig, access)
     if (settings.data_dir / NO_IMAGES_BEFORE).exists():
         for directory in (settings.storage_root, settings.storage_run):
@@ -63,3 +68,4 @@ async def purge(settings: Settings, user_kubeconfig: Path) -> None:
     for directory in (settings.run_dir, settings.data_dir, settings.pod_logs):
         if directory.exists():
             await asyncio.to_thread(shutil.rmtree, directory)
+    return ran

@@ -31,7 +31,8 @@ V2_CONTROLLERS = ("cpu", "memory", "pids", "cpuset", "hugetlb", "io")
 
 
 class Cgroups(Protocol):
-    def create(self, group: str, resources: Resources) -> None: ...
+    def create(self, group: str, resources: Resources, *, holds_processes: bool = False) -> None:
+        """`holds_processes` where processes shall be in the group itself: with v2 it can have no groups below then."""
 
     def apply(self, group: str, resources: Resources) -> None: ...
 
@@ -72,13 +73,14 @@ def weight_of(shares: int) -> int:
 
 
 class V2:
-    def create(self, group: str, resources: Resources) -> None:
+    def create(self, group: str, resources: Resources, *, holds_processes: bool = False) -> None:
         directory = ROOT
         for part in Path(group).parts:
             self._enable(directory)
             directory = directory / part
             directory.mkdir(exist_ok=True)
-        self._enable(directory)
+        if not holds_processes:
+            self._enable(directory)
         self.apply(group, resources)
 
     def apply(self, group: str, resources: Resources) -> None:
@@ -127,7 +129,7 @@ class V1:
 
     hierarchies: dict[Path, frozenset[str]]
 
-    def create(self, group: str, resources: Resources) -> None:
+    def create(self, group: str, resources: Resources, *, holds_processes: bool = False) -> None:
         for mount, controllers in self.hierarchies.items():
             if not controllers:
                 continue

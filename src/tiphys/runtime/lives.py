@@ -6,7 +6,6 @@ its conmon, told by a pidfd.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -157,9 +156,13 @@ class Lives:
 
     def _enter_monitors(self, directory: Path) -> None:
         """The monitor leaves this process' cgroup: it must outlive whatever ends that."""
-        with contextlib.suppress(OSError, ValueError):
+        try:
             pid = int((directory / monitor.MONITOR_PID).read_text())
             self._cgroups.add(f"{self._settings.cgroup_parent}/{MONITORS}", pid)
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            pass  # it has ended already, with its container
+        except OSError as error:
+            log.warning("the monitor of %s stays in this process' cgroup: %s", directory.name, error)
 
     async def _work(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from tiphys.runtime import cgroups, kernel, records
 from tiphys.runtime.bundle import Place
-from tiphys.runtime.door import RuntimeFailure, SandboxSpec
+from tiphys.runtime.door import Resources, RuntimeFailure, SandboxSpec
 from tiphys.runtime.settings import RuntimeSettings
 
 SPEC = "sandbox.json"
+# The group, below the sandbox's, of what holds a shared PID namespace.
+HOLDER = "holder"
 # Waits for children that it does not know, as the first process of a PID namespace must.
 REAPER = "trap 'exit 0' TERM; while :; do sleep 2147483647 & wait $!; done"
 
@@ -129,8 +131,10 @@ class Sandboxes:
         with process.stdout:
             process.stdout.readline()
         (child,) = (int(pid) for pid in _children(process.pid))
+        group = f"{self.cgroup(spec)}/{HOLDER}"
+        self._cgroups.create(group, Resources(), holds_processes=True)
         for pid in (process.pid, child):
-            self._cgroups.add(self.cgroup(spec), pid)
+            self._cgroups.add(group, pid)
         path = directory / "pid"
         path.touch(mode=0o444)
         kernel.mount(f"/proc/{child}/ns/pid", str(path), "none", kernel.MS_BIND)

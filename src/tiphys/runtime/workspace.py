@@ -50,8 +50,8 @@ def prepare(settings: RuntimeSettings, groups: cgroups.Cgroups) -> None:
     for directory in (settings.containers_dir, settings.sandboxes_dir, settings.layers_dir, settings.crun_root):
         directory.mkdir(parents=True, exist_ok=True)
     settings.data_dir.chmod(0o711)
-    for group in (settings.cgroup_parent, f"{settings.cgroup_parent}/{MONITORS}"):
-        groups.create(group, Resources())
+    groups.create(settings.cgroup_parent, Resources())
+    groups.create(f"{settings.cgroup_parent}/{MONITORS}", Resources(), holds_processes=True)
 
 
 def purge(settings: RuntimeSettings, groups: cgroups.Cgroups) -> None:
