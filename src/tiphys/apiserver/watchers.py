@@ -138,20 +138,22 @@ class Watcher:
         The only change of a batch, in scope: sent in this very call if the connection takes it and nothing waits before
         it, which spares each watcher a queue and a task's turn.
         """
-        kind = change.kind if self._selects is None else self.kind_of(change)
-        self.revision = change.revision
-        if kind:
-            frame = change.frame(kind, self.view)
-            if not self._is_idle or self._sink is None or not self._sink(frame):
-                self._queue_up(frame)
-                self._wake()
+        frame = self._seen(change)
+        if frame and (not self._is_idle or self._sink is None or not self._sink(frame)):
+            self._queue_up(frame)
+            self._wake()
 
     def offer(self, change: Change) -> None:
         """One of several changes of a batch, in order; `deliver` follows after the last."""
-        kind = change.kind if self._selects is None else self.kind_of(change)
+        frame = self._seen(change)
+        if frame:
+            self._queue_up(frame)
+
+    def _seen(self, change: Change) -> bytes:
+        """The line for a change in scope, b"" where this watcher does not see it."""
+        kind = self.kind_of(change)
         self.revision = change.revision
-        if kind:
-            self._queue_up(change.frame(kind, self.view))
+        return change.frame(kind, self.view) if kind else b""
 
     def deliver(self) -> None:
         """Send what waits, at once if the connection takes it."""

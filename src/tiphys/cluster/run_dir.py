@@ -20,16 +20,5 @@ def prepare(run_dir: Path) -> None:
     Things that a server before us has mounted below stay where they are: they are in use.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    if not _is_in_memory(run_dir) and not mounts.below(run_dir):
+    if not mounts.is_in_memory(run_dir) and not mounts.below(run_dir):
         mounts.mount_tmpfs(run_dir)
-
-
-def _is_in_memory(path: Path) -> bool:
-    """By the mount that shows last of those that hold `path`."""
-    longest, kind = 0, ""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        left, _, right = line.partition(" - ")
-        point = Path(left.split(" ")[4].encode().decode("unicode_escape"))
-        if path.is_relative_to(point) and len(point.parts) >= longest:
-            longest, kind = len(point.parts), right.split(" ")[0]
-    return kind in ("tmpfs", "ramfs")

@@ -82,8 +82,8 @@ class Proxy:
             await self._until_done(self._write_all)
             while True:
                 self.settled.set()
-                written, self._written = self._written, asyncio.Event()
-                written.set()
+                self._written.set()
+                self._written = asyncio.Event()
                 await self._wake.wait()
                 self.settled.clear()
                 # Let the other events of this turn in.

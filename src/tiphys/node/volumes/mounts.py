@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 MS_NOSUID = 2
@@ -16,8 +17,6 @@ MS_BIND = 4096
 MS_REC = 16384
 MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
-
-TMPFS_MAGIC = 0x01021994
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,12 +42,7 @@ def unmount(target: Path) -> None:
 
 def below(path: Path) -> list[Path]:
     """The mount points at and below `path`, deepest first."""
-    root = str(path)
-    found = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = line.split(" ")[4].encode().decode("unicode_escape")
-        if point == root or point.startswith(root + "/"):
-            found.append(Path(point))
+    found = [point for point, _ in _all() if point.is_relative_to(path)]
     return sorted(found, key=lambda point: len(point.parts), reverse=True)
 
 
@@ -60,3 +54,17 @@ def unmount_below(path: Path) -> None:
 
 def is_mount(path: Path) -> bool:
     return path in below(path)
+
+
+def is_in_memory(path: Path) -> bool:
+    """Whether files made at `path` reach no disk: by the mount that shows, the last of the innermost."""
+    holding = [(len(point.parts), kind) for point, kind in _all() if path.is_relative_to(point)]
+    innermost = max(depth for depth, _ in holding)
+    return [kind for depth, kind in holding if depth == innermost][-1] in ("tmpfs", "ramfs")
+
+
+def _all() -> Iterator[tuple[Path, str]]:
+    """(mount point, kind of file system) in the order in which they were mounted."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        yield Path(left.split(" ")[4].encode().decode("unicode_escape")), right.split(" ")[0]
