@@ -64,7 +64,7 @@ MANIFESTS = [
     probed("slow-start", f"sleep 2; touch /tmp/up; {FOREVER}", startupProbe={**file("/tmp/up"), **PATIENT},
            livenessProbe={**file("/tmp/up"), **STRICT}, readinessProbe={**file("/tmp/up"), **PATIENT}),
     probed("never-starts", FOREVER, startupProbe={**file("/tmp/up"), "periodSeconds": 1, "failureThreshold": 2}),
-    pod("hooked", f"sleep 0.5; cat /tmp/hook; {FOREVER}", main={
+    pod("hooked", f"until [ -s /tmp/hook ]; do sleep 0.1; done; cat /tmp/hook; {FOREVER}", main={
         "lifecycle": {"postStart": {"exec": {"command": ["sh", "-c", "echo began > /tmp/hook"]}}}}),
     pod("bad-hook", main={"lifecycle": {"postStart": {"exec": {"command": ["sh", "-c", "echo oh; exit 5"]}}}}),
     pod("says-goodbye", "trap 'echo term; exit 0' TERM; sleep 999 & wait", terminationGracePeriodSeconds=10, main={
