@@ -70,7 +70,7 @@ async def test_shared_memory_is_the_sandbox_own(real, make):
 
 
 async def test_too_much_memory_is_told(real, make):
-    hungry = "head -c 100000000 /dev/zero | sed 's/a/b/' > /dev/null; dd if=/dev/zero of=/dev/null bs=100M count=1"
+    hungry = "dd if=/dev/zero of=/dev/null bs=100M count=1"
     await real.prepare(make("a", hungry, resources=Resources(memory_limit_bytes=16 << 20)))
     await real.start("a")
     status = await real.wait("a")
