@@ -40,6 +40,12 @@ def replicaset(replicas, status=None, *, name="web", image="v1", annotations=Non
     return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta, "spec": spec, "status": status or {}}
 
 
+def replication_controller(replicas, status=None, **spec):
+    meta = {"name": "web", "namespace": "shop", "uid": "uid-rc", "generation": 1, "labels": {"app": "web"}}
+    full = {"replicas": replicas, "selector": {"app": "web"}, "template": template(), **spec}
+    return {"apiVersion": "v1", "kind": "ReplicationController", "metadata": meta, "spec": full, "status": status or {}}
+
+
 def deployment(replicas, *, image="v1", surge=1, unavailable=0, status=None, annotations=None, **spec):
     meta = {"name": "web", "namespace": "shop", "uid": "uid-d", "generation": 1, "annotations": annotations or {}}
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}

@@ -1,9 +1,11 @@
 """A ReplicaSet reaches its count, loses the cheapest pods first, and tells the truth in its status."""
 
-from builders import pod, replicaset
+from builders import pod, replicaset, template
 from tiphys.api.objects import parse_timestamp
-from tiphys.controllers.replicaset.plan import CREATES_PER_PLAN_MAX, new_pod, plan
+from tiphys.controllers.replicaset.plan import plan
 from tiphys.reconcile.commands import Create, Delete, Requeue, Update
+from tiphys.reconcile.pod_template import pod_from
+from tiphys.reconcile.replicas import CREATES_PER_PLAN_MAX
 
 NOW = parse_timestamp("2027-01-15T08:00:30Z")
 SETTLED = {
@@ -66,7 +68,7 @@ def test_loses_the_youngest_of_equals():
 
 
 def test_a_new_pod_carries_the_template_and_its_owner():
-    made = new_pod(replicaset(1))
+    made = pod_from(template(), replicaset(1))
     assert made["metadata"]["generateName"] == "web-" and made["metadata"]["labels"] == {"app": "web"}
     assert made["metadata"]["ownerReferences"][0]["controller"] is True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tiphys.api.objects import condition_of, parse_timestamp
 from tiphys.api.quantity import milli, value
 
 Pod = Mapping[str, Any]
@@ -19,6 +20,22 @@ def is_ready(pod: Pod) -> bool:
         if condition["type"] == "Ready":
             return bool(condition["status"] == "True")
     return False
+
+
+def seconds_until_available(pod: Pod, min_ready_seconds: int, now: float) -> float | None:
+    """How long it must still be ready to count as available: 0 if it does, None while it is not ready."""
+    condition = condition_of(pod, "Ready") or {}
+    if condition.get("status") != "True":
+        return None
+    since = condition.get("lastTransitionTime")
+    if not min_ready_seconds or not since:
+        return 0.0
+    return max(float(min_ready_seconds) - (now - parse_timestamp(since)), 0.0)
+
+
+def is_available(pod: Pod, min_ready_seconds: int, now: float) -> bool:
+    """Ready, and for at least that long."""
+    return seconds_until_available(pod, min_ready_seconds, now) == 0.0
 
 
 def is_finished(pod: Pod) -> bool:

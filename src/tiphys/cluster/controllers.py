@@ -29,6 +29,7 @@ from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
 from tiphys.controllers.podgc.controller import PodGcController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
+from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
 from tiphys.controllers.resourcequota.controller import ResourceQuotaController
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
@@ -84,6 +85,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
     runs += [
         DeploymentController(tools("deployment-controller")).run,
         ReplicaSetController(tools("replicaset-controller")).run,
+        ReplicationControllerController(tools("replication-controller")).run,
         EndpointsController(tools("endpoint-controller")).run,
         EndpointSliceController(tools("endpointslice-controller", "endpoint-slice-controller")).run,
         EndpointSliceMirroringController(tools("endpointslicemirroring-controller")).run,

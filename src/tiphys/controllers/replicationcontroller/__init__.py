@@ -1,0 +1,1 @@
+"""ReplicationController: keep a number of equal pods, as it was done before ReplicaSets."""

@@ -1,0 +1,27 @@
+"""Pods from templates: what every controller that makes pods copies, and what tells its pods apart later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tiphys.reconcile.ownership import owner_reference
+
+Object = dict[str, Any]
+
+NAME_MAX = 253
+SUFFIX_LENGTH = 5
+
+
+def pod_from(template: Mapping[str, Any], owner: Mapping[str, Any]) -> Object:
+    """A pod with the template's metadata and spec that `owner` controls; its name begins with the owner's."""
+    meta, template_meta = owner["metadata"], template.get("metadata") or {}
+    pod_meta: Object = {
+        "generateName": f"{meta['name'][: NAME_MAX - SUFFIX_LENGTH - 1]}-",
+        "namespace": meta["namespace"],
+        "ownerReferences": [owner_reference(owner)],
+    }
+    for part in ("labels", "annotations", "finalizers"):
+        if template_meta.get(part):
+            pod_meta[part] = template_meta[part]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": pod_meta, "spec": template["spec"]}
