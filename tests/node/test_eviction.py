@@ -29,8 +29,8 @@ def test_a_node_short_of_memory_evicts_the_greediest_pod(tmp_path, monkeypatch):
         large = await box.create(new_pod("large", containers=[container()]))
         await box.ready("small")
         await box.ready("large")
-        box.runtime.usages[box.run_id(small)] = Usage(0, 10, 10, 1)
-        box.runtime.usages[box.run_id(large)] = Usage(0, 99, 99, 1)
+        box.runtime.used[box.run_id(small)] = Usage(0, 10, 10, 1)
+        box.runtime.used[box.run_id(large)] = Usage(0, 99, 99, 1)
         runs = box.runtime.specs
         short = {"MemAvailable": 1024}
         monkeypatch.setattr(eviction, "memory_info", lambda: short if len(runs()) == 2 else {"MemAvailable": 1 << 40})

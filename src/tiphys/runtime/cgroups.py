@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tiphys.runtime import usage
 from tiphys.runtime.door import Resources, Usage
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,8 @@ class Cgroups(Protocol):
 
     def apply(self, group: str, resources: Resources) -> None: ...
 
-    def usage(self, group: str) -> Usage: ...
+    def usage(self, group: str, *, brief: bool = False) -> Usage | None:
+        """None when the group is gone."""
 
     def oom_kills(self, group: str) -> int: ...
 
@@ -93,16 +95,8 @@ class V2:
         for size, limit in r.hugepages.items():
             _write(directory / f"hugetlb.{size}.max", limit)
 
-    def usage(self, group: str) -> Usage:
-        directory = ROOT / group
-        memory = _table(directory / "memory.stat")
-        used = _number(directory / "memory.current")
-        return Usage(
-            cpu_ns=_table(directory / "cpu.stat").get("usage_usec", 0) * 1000,
-            memory_working_set_bytes=max(used - memory.get("inactive_file", 0), 0),
-            memory_rss_bytes=memory.get("anon", 0),
-            pids=_number(directory / "pids.current"),
-        )
+    def usage(self, group: str, *, brief: bool = False) -> Usage | None:
+        return usage.of_v2(f"{ROOT}/{group}", brief=brief)
 
     def oom_kills(self, group: str) -> int:
         return _table(ROOT / group / "memory.events").get("oom_kill", 0)
@@ -158,16 +152,9 @@ class V1:
         for size, limit in r.hugepages.items() if huge else ():
             _write(huge / f"hugetlb.{size}.limit_in_bytes", limit)  # type: ignore[operator]
 
-    def usage(self, group: str) -> Usage:
-        cpu, memory, pids = (self._of(name, group) for name in ("cpuacct", "memory", "pids"))
-        stat = _table(memory / "memory.stat") if memory else {}
-        used = _number(memory / "memory.usage_in_bytes") if memory else 0
-        return Usage(
-            cpu_ns=_number(cpu / "cpuacct.usage") if cpu else 0,
-            memory_working_set_bytes=max(used - stat.get("total_inactive_file", 0), 0),
-            memory_rss_bytes=stat.get("total_rss", 0),
-            pids=_number(pids / "pids.current") if pids else len(self.processes(group)),
-        )
+    def usage(self, group: str, *, brief: bool = False) -> Usage | None:
+        cpu, memory, pids = (str(self._of(name, group) or "") for name in ("cpuacct", "memory", "pids"))
+        return usage.of_v1(cpu, memory, pids, brief=brief)
 
     def oom_kills(self, group: str) -> int:
         memory = self._of("memory", group)

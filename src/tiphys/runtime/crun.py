@@ -13,7 +13,7 @@ import logging
 import os
 import signal as signals
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -155,7 +155,18 @@ class CrunRuntime:
         await self._work(self._sandboxes.update, replace(spec, resources=resources))
 
     async def sandbox_usage(self, sandbox_id: str) -> Usage:
-        return await self._work(self._cgroups.usage, self._sandboxes.cgroup(await self._sandbox(sandbox_id)))
+        return _present(await self._work(self._cgroups.usage, self._sandboxes.cgroup(await self._sandbox(sandbox_id))))
+
+    async def usages(
+        self, sandboxes: Sequence[str], containers: Sequence[str], *, brief: bool = False
+    ) -> Mapping[str, Usage]:
+        running = {name: self._lives.find(name).record.cgroup for name in containers if name in self._lives}
+        return await self._work(self._usages, sandboxes, running, brief)
+
+    def _usages(self, sandboxes: Sequence[str], running: Mapping[str, str], brief: bool) -> dict[str, Usage]:
+        groups = {name: group for name in sandboxes if (group := self._sandboxes.group_of(name))}
+        found = {name: self._cgroups.usage(group, brief=brief) for name, group in {**groups, **running}.items()}
+        return {name: usage for name, usage in found.items() if usage is not None}
 
     # containers
 
@@ -226,7 +237,7 @@ class CrunRuntime:
         await self._work(self._cgroups.apply, record.cgroup, resources)
 
     async def usage(self, container_id: str) -> Usage:
-        return await self._work(self._cgroups.usage, self._lives.find(container_id).record.cgroup)
+        return _present(await self._work(self._cgroups.usage, self._lives.find(container_id).record.cgroup))
 
     async def execute(
         self, container_id: str, command: Sequence[str], *, tty: bool = False, stdin: bool = False
@@ -287,6 +298,11 @@ class CrunRuntime:
 async def _whole(change: Coroutine[Any, Any, T]) -> T:
     """Whoever asked may give up waiting; a change that has begun goes on to its end, with its lock held."""
     return await asyncio.shield(asyncio.ensure_future(change))
+
+
+def _present(usage: Usage | None) -> Usage:
+    """What has ended uses nothing."""
+    return usage if usage is not None else Usage(0, 0, 0, 0)
 
 
 def _signal_number(name: str) -> signals.Signals:

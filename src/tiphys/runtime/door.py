@@ -186,12 +186,26 @@ class ContainerStatus:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Counters of one container or sandbox cgroup."""
+    """
+    Counters of one container or sandbox cgroup, read at `at` (Unix seconds). A brief look leaves out what follows
+    `memory_usage_bytes`. `memory_limit_bytes` 0 is none. `pressure` is by cpu, memory and io, where the kernel has it.
+    """
 
     cpu_ns: int
     memory_working_set_bytes: int
     memory_rss_bytes: int
     pids: int
+    at: float = 0.0
+    memory_usage_bytes: int = 0
+    memory_cache_bytes: int = 0
+    memory_limit_bytes: int = 0
+    page_faults: int = 0
+    major_page_faults: int = 0
+    swap_bytes: int = 0
+    periods: int = 0
+    throttled_periods: int = 0
+    throttled_ns: int = 0
+    pressure: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
 
 class Process(Protocol):
@@ -276,6 +290,11 @@ class Runtime(Protocol):
     async def usage(self, container_id: str) -> Usage: ...
 
     async def sandbox_usage(self, sandbox_id: str) -> Usage: ...
+
+    async def usages(
+        self, sandboxes: Sequence[str], containers: Sequence[str], *, brief: bool = False
+    ) -> Mapping[str, Usage]:
+        """Of many at once, by id; those that are gone are left out."""
 
     async def execute(
         self, container_id: str, command: Sequence[str], *, tty: bool = False, stdin: bool = False

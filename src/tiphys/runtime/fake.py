@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import signal as signals
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tiphys.aio import clock as clocks
@@ -106,7 +106,7 @@ class FakeRuntime:
         self.stubborn: set[str] = set()
         self.when_started: Callable[[ContainerSpec], int | None] = lambda _: None
         self.when_executed: Callable[[str, Sequence[str]], Answer] = lambda _, __: Answer()
-        self.usages: dict[str, Usage] = {}
+        self.used: dict[str, Usage] = {}
         self.calls: list[tuple[str, str]] = []
         self.pulls: list[tuple[str, tuple[Credentials, ...]]] = []
         self.processes: list[FakeProcess] = []
@@ -282,12 +282,19 @@ class FakeRuntime:
 
     async def usage(self, container_id: str) -> Usage:
         self._find(container_id)
-        return self.usages.get(container_id, Usage(0, 0, 0, 1))
+        return self.used.get(container_id, Usage(0, 0, 0, 1))
 
     async def sandbox_usage(self, sandbox_id: str) -> Usage:
         if sandbox_id not in self._sandboxes:
             raise NotFound(f"no sandbox {sandbox_id}")
-        return self.usages.get(sandbox_id, Usage(0, 0, 0, 1))
+        return self.used.get(sandbox_id, Usage(0, 0, 0, 1))
+
+    async def usages(
+        self, sandboxes: Sequence[str], containers: Sequence[str], *, brief: bool = False
+    ) -> Mapping[str, Usage]:
+        there = [*(name for name in sandboxes if name in self._sandboxes)]
+        there += [name for name in containers if name in self._containers]
+        return {name: self.used.get(name, Usage(0, 0, 0, 1)) for name in there}
 
     async def execute(
         self, container_id: str, command: Sequence[str], *, tty: bool = False, stdin: bool = False

@@ -31,6 +31,7 @@ class Sandboxes:
         self._cgroups = groups
         self.threads = ThreadPoolExecutor(2, "sandbox")
         self._holders: dict[str, subprocess.Popen[bytes]] = {}
+        self._groups: dict[str, str] = {}
 
     def find(self, sandbox_id: str) -> SandboxSpec | None:
         raw = records.read(self._directory(sandbox_id) / SPEC)
@@ -65,6 +66,7 @@ class Sandboxes:
     def remove(self, sandbox_id: str, group: str = "") -> None:
         """Unpin and forget. Its containers are gone by now."""
         directory = self._directory(sandbox_id)
+        self._groups.pop(sandbox_id, None)
         spec = self.find(sandbox_id)
         group = self.cgroup(spec) if spec else group
         if group:
@@ -91,6 +93,13 @@ class Sandboxes:
 
     def cgroup(self, spec: SandboxSpec) -> str:
         return f"{self._settings.cgroup_parent}/{spec.cgroup.strip('/')}"
+
+    def group_of(self, sandbox_id: str) -> str:
+        """Its cgroup, remembered: who looks each second shall not read its record each time. "" if it is unknown."""
+        group = self._groups.get(sandbox_id, "")
+        if not group and (spec := self.find(sandbox_id)) is not None:
+            group = self._groups[sandbox_id] = self.cgroup(spec)
+        return group
 
     def update(self, spec: SandboxSpec) -> None:
         self._cgroups.apply(self.cgroup(spec), spec.resources)
