@@ -37,6 +37,7 @@ from tiphys.node.pod.state import PodState
 from tiphys.node.pod.worker import SURPRISE_SECONDS, PodWorker
 from tiphys.node.recovery import Remains
 from tiphys.node.registration import Registration
+from tiphys.node.resizes import Resizes
 from tiphys.node.settings import NodeSettings
 from tiphys.node.statuses import Statuses
 from tiphys.node.volumes.volumes import Volumes
@@ -82,6 +83,7 @@ class NodeAgent:
         itself = f"metadata.name={settings.node_name}"
         self._nodes = Informer(client, resources.get("", "v1", "nodes"), field_selector=itself)
         objects = Objects(client)
+        self._resizes = Resizes(settings.pods_dir, self._holders, self._node, now)
         self.parts = Parts(
             settings=settings,
             runtime=doors.runtime,
@@ -94,6 +96,7 @@ class NodeAgent:
             logs=Logs(doors.runtime, settings),
             machine=doors.machine,
             withdrawn=doors.withdrawn,
+            resized=self._resizes.done,
             services=self._services.list,
             now=now,
         )
@@ -123,10 +126,14 @@ class NodeAgent:
             await asyncio.gather(self._registration.register(await self._images()), self._pods.synced())
             self._tell_of_the_start()
             self._nodes.on_event(self._registration.observe)
+            self._nodes.on_event(lambda _, __: self._resizes.retry())
             self._pods.on_event(self._on_pod)
             group.create_task(self._registration.run(self._images), name="registration")
             group.create_task(self._pressure.run(), name="pressure")
             self.ready.set()
+            # Only now is it known who holds what.
+            for worker in self.workers:
+                self._resizes.consider(worker)
             await self._clear_orphans()
 
     def _tell_of_the_start(self) -> None:
@@ -154,9 +161,15 @@ class NodeAgent:
                 worker.removed()
         if new is None:
             return
+        self._tell(new)
+        # Who has ended has given something back.
+        self._resizes.retry()
+
+    def _tell(self, new: Object) -> None:
         uid = uid_of(new)
         if uid in self._workers:
             self._workers[uid].update(new)
+            self._resizes.consider(self._workers[uid])
         elif uid not in self._done:
             self._begin(new)
 
@@ -166,6 +179,8 @@ class NodeAgent:
         state = recovery.state_of(pod, remains or Remains(), self._now())
         known = remains is not None or (pod.get("status") or {}).get("startTime") or state.ending is not None
         state.admitted = bool(known) or is_deleting(pod)
+        if known:
+            self._resizes.recall(state)
         worker = self._workers[uid_of(pod)] = PodWorker(state, self.parts)
         self._group.create_task(self._work(worker), name=f"pod {spec.described(pod)}")
         self._pressure.began(pod)
@@ -182,13 +197,14 @@ class NodeAgent:
                 log.exception("the worker of pod %s failed, beginning anew", spec.described(state.pod))
                 await asyncio.sleep(SURPRISE_SECONDS)
         del self._workers[uid_of(state.pod)]
+        self._resizes.forget(uid_of(state.pod))
         if not (state.ending is not None and state.ending.gone):
             self._done.add(uid_of(state.pod))
 
     async def _admit(self, state: PodState) -> None:
         """A pod that is new here must fit beside those that were taken before it."""
-        held = [worker.state.pod for worker in self._workers.values() if holds_resources(worker.state)]
-        node = self._nodes.get("", self.settings.node_name) or self._registration.node
+        held = [worker.state.pod for worker in self._holders()]
+        node = self._node()
         state.refused = admission.refusal(state.pod, held, node, self.settings.allowed_unsafe_sysctls)
         if state.refused is None:
             state.admitted = True
@@ -202,6 +218,12 @@ class NodeAgent:
         state.admitted = state.refused is None
         if state.refused is not None:
             self._recorder.warning(state.pod, state.refused.reason, state.refused.message)
+
+    def _holders(self) -> list[PodWorker]:
+        return [worker for worker in self._workers.values() if holds_resources(worker.state)]
+
+    def _node(self) -> Object:
+        return self._nodes.get("", self.settings.node_name) or self._registration.node
 
     async def _clear_orphans(self) -> None:
         """What is left over belongs to pods that were deleted while no agent ran."""

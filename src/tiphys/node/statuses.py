@@ -19,7 +19,7 @@ from tiphys.api import resources
 from tiphys.api.errors import StatusError
 from tiphys.api.objects import key_of, uid_of
 from tiphys.client.client import STRATEGIC_PATCH, Client
-from tiphys.node.pod.conditions import DISRUPTION, OWNED
+from tiphys.node.pod.conditions import DISRUPTION, OWNED, PASSING
 
 Object = dict[str, Any]
 
@@ -152,11 +152,13 @@ def _conditions(base: Any, wanted: Any) -> Object:
     kept = {condition["type"] for condition in wanted}
     changed = []
     for condition in wanted:
-        if condition["type"] in (*OWNED, DISRUPTION) and before.get(condition["type"]) != condition:
+        if condition["type"] in (*OWNED, *PASSING, DISRUPTION) and before.get(condition["type"]) != condition:
             old = before.get(condition["type"], {})
             gone = {name: None for name in old if name not in condition}
             changed.append({**gone, **{k: v for k, v in condition.items() if v is not None}})
-    changed += [{"$patch": "delete", "type": kind} for kind in before if kind in OWNED and kind not in kept]
+    changed += [
+        {"$patch": "delete", "type": kind} for kind in before if kind in (*OWNED, *PASSING) and kind not in kept
+    ]
     if not changed:
         return {}
     return {"$setElementOrder/conditions": [{"type": c["type"]} for c in wanted], "conditions": changed}

@@ -39,6 +39,11 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class ApplyResize:
+    """Bring the limits of the pod and its running containers to what it was given."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndPod:
     """The pod has failed as a whole."""
 
@@ -58,4 +63,4 @@ class WakeAt:
     at: float
 
 
-Command = CreateSandbox | PrepareVolumes | FetchImage | Start | Stop | EndPod | TearDown | WakeAt
+Command = CreateSandbox | PrepareVolumes | FetchImage | Start | Stop | ApplyResize | EndPod | TearDown | WakeAt

@@ -7,6 +7,7 @@ from typing import Any
 
 from tiphys.api.objects import timestamp
 from tiphys.node.pod import spec
+from tiphys.node.pod.facts import Held, Resize
 
 Object = dict[str, Any]
 Pod = Mapping[str, Any]
@@ -14,6 +15,9 @@ Pod = Mapping[str, Any]
 OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 # Whoever disrupts a pod sets it: the API server for an eviction that was asked for, the node for its own.
 DISRUPTION = "DisruptionTarget"
+# Ours, too, but there only while they have something to say.
+PENDING, IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
+PASSING = (PENDING, IN_PROGRESS)
 
 
 def conditions_of(pod: Pod, status: Mapping[str, Any], *, can_start: bool, initialized: bool) -> list[Object]:
@@ -41,18 +45,30 @@ def settled(pod: Pod, owned: Sequence[Object], previous: Sequence[Mapping[str, A
         moved_at = known.get("lastTransitionTime") if same and known is not None else None
         full = {**condition, "lastTransitionTime": moved_at or timestamp(now), "lastProbeTime": None}
         if generation:
-            full["observedGeneration"] = generation
+            full.setdefault("observedGeneration", generation)
         if same and known is not None and condition["type"] == "PodScheduled":
             # The scheduler's; only a pod that never met one gets it from here.
             full = dict(known)
         result.append(full)
-    taken = {*OWNED, *(condition["type"] for condition in owned)}
+    taken = {*OWNED, *PASSING, *(condition["type"] for condition in owned)}
     return result + [dict(c) for c in previous if c["type"] not in taken]
 
 
 def disrupted(message: str) -> Object:
     """Told of a pod that the node evicts, so that a Job need not count it as its own failure."""
     return _condition(DISRUPTION, True, "TerminationByKubelet", message)
+
+
+def resizing(held: Held | None, resize: Resize | None) -> list[Object]:
+    """What is told of a resize until it is in force; each of the generation that it is of."""
+    found = []
+    if held is not None:
+        found.append({**_condition(PENDING, True, held.reason, held.message), "observedGeneration": held.generation})
+    if resize is not None:
+        reason = "Error" if resize.error else ""
+        told = _condition(IN_PROGRESS, True, reason, resize.error)
+        found.append({**told, "observedGeneration": resize.generation})
+    return found
 
 
 def _condition(kind: str, met: bool, reason: str = "", message: str = "") -> Object:

@@ -13,7 +13,7 @@ from typing import Any
 from tiphys.api.objects import timestamp
 from tiphys.node import backoff
 from tiphys.node.pod import spec
-from tiphys.node.pod.facts import ContainerFacts, PodFacts, Run, Waiting
+from tiphys.node.pod.facts import ContainerFacts, PodFacts, Resize, Run, Waiting
 from tiphys.node.pod.plan import restart_at
 
 Object = dict[str, Any]
@@ -43,7 +43,8 @@ def container_status(pod: Pod, container: Container, facts: PodFacts, now: float
     }
     if run is not None and (not run.stale or "terminated" in state):
         status["containerID"] = container_id(run)
-    _add_resources(status, container)
+    if "running" in state:
+        _add_resources(status, container, _resources_in_force(container, run, facts.resize))
     _add_mounts(status, container)
     if run is not None and run.user is not None and "running" in state:
         uid, gid, groups = run.user
@@ -152,13 +153,21 @@ def _reason(run: Run) -> str:
     return "Completed" if run.exit_code == 0 else "Error"
 
 
-def _add_resources(status: Object, container: Container) -> None:
-    if "running" not in status["state"]:
-        return
-    resources = container.get("resources") or {}
-    if resources.get("requests"):
-        status["allocatedResources"] = dict(resources["requests"])
-    status["resources"] = {part: dict(resources[part]) for part in ("limits", "requests") if resources.get(part)}
+def _resources_in_force(container: Container, run: Run | None, resize: Resize | None) -> Mapping[str, Any]:
+    """What a running container was given; until a resize is done, what it had before."""
+    given: Mapping[str, Any] = container.get("resources") or {}
+    if resize is None or run is None:
+        return given
+    if resize.step.done and (not run.hash or run.hash == spec.spec_hash(container)):
+        return given
+    return resize.before["containers"].get(container["name"]) or {}
+
+
+def _add_resources(status: Object, container: Container, held: Mapping[str, Any]) -> None:
+    requests = (container.get("resources") or {}).get("requests")
+    if requests:
+        status["allocatedResources"] = dict(requests)
+    status["resources"] = {part: dict(held[part]) for part in ("limits", "requests") if held.get(part)}
 
 
 def _add_mounts(status: Object, container: Container) -> None:

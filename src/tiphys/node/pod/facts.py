@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tiphys.node.backoff import Entry
-from tiphys.runtime.door import Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,6 @@ class ContainerFacts:
     unhealthy: str = ""
     kill_grace: int | None = None
     backoff: Entry | None = None
-    allocated: Resources | None = None
 
     @property
     def latest(self) -> Run | None:
@@ -105,8 +104,31 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Resize:
+    """
+    A resize that was granted, until it is in force. `step` is done once all limits that can be changed under a running
+    container are; those that need a restart follow. `before` is the allocation that held, `generation` of which object
+    the resize is, `error` why it failed the last time.
+    """
+
+    before: Mapping[str, Any]
+    generation: int = 0
+    step: Step = Step()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A resize that is not granted: Deferred or Infeasible, why, and of which generation of the object it is."""
+
+    reason: str
+    message: str
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PodFacts:
-    """Everything the plan may look at beside the pod object itself."""
+    """Everything the plan may look at beside the pod object itself, which holds the resources that it was given."""
 
     sandbox: Step = Step()
     volumes: Step = Step()
@@ -115,6 +137,8 @@ class PodFacts:
     started_at: float = 0.0
     initialized: bool = False  # its regular containers have started once in this sandbox
     ending: Ending | None = None
+    resize: Resize | None = None
+    held: Held | None = None
     refused: Waiting | None = None  # the node did not admit it
     torn_down: bool = False
     tearing_down: bool = False

@@ -30,7 +30,7 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 class Parts:
     """
     `services` gives every Service that pods may be told of in their environment; `withdrawn` returns when no new
-    connection is led to the pod with that uid.
+    connection is led to the pod with that uid; `resized` is told of a pod whose resize is in force.
     """
 
     settings: NodeSettings
@@ -44,6 +44,7 @@ class Parts:
     logs: Logs
     machine: Machine
     withdrawn: Callable[[str], Awaitable[None]]
+    resized: Callable[[str], None]
     services: Callable[[], Iterable[Object]]
     now: Clock
 

@@ -17,6 +17,7 @@ from typing import Any
 from tiphys.node import backoff
 from tiphys.node.pod import spec
 from tiphys.node.pod.commands import (
+    ApplyResize,
     Command,
     CreateSandbox,
     EndPod,
@@ -90,7 +91,7 @@ def _is_over(pod: Pod, container: Container, known: ContainerFacts) -> bool:
 
 def _run(pod: Pod, facts: PodFacts, now: float) -> list[Command]:
     """Set up what is missing and start what is next."""
-    commands = _stops(pod, facts)
+    commands = [*_stops(pod, facts), *_resize(pod, facts, now)]
     ephemeral = [c for c in spec.ephemeral_containers(pod) if facts.container(c["name"]).latest is None]
     wanted = [*ephemeral, *_wanted(pod, facts)]
     for command, step in ((CreateSandbox(), facts.sandbox), (PrepareVolumes(), facts.volumes)):
@@ -164,10 +165,39 @@ def _stops(pod: Pod, facts: PodFacts) -> list[Command]:
         if known.unhealthy:
             grace = known.kill_grace if known.kill_grace is not None else spec.grace_seconds(pod)
             commands.append(_stop(container, run, grace, known.unhealthy))
-        elif run.hash and run.hash != spec.spec_hash(container):
-            text = f"Container {container['name']} definition changed, will be restarted"
+        elif _is_outdated(container, run):
+            if facts.resize is None:
+                text = f"Container {container['name']} definition changed, will be restarted"
+            elif facts.resize.step.done:
+                text = f"Container {container['name']} resize requires restart"
+            else:
+                continue  # the pod as a whole grows first
             commands.append(_stop(container, run, spec.grace_seconds(pod), text))
     return commands
+
+
+def _is_outdated(container: Container, run: Run) -> bool:
+    """Whether a run is of another image than its container is now, or of resources that only a restart changes."""
+    return bool(run.hash) and run.hash != spec.spec_hash(container)
+
+
+def _resize(pod: Pod, facts: PodFacts, now: float) -> list[Command]:
+    """Write the limits; once more when those that had to be run anew for them are."""
+    resize = facts.resize
+    if resize is None or resize.step.busy or facts.sandbox.busy:
+        return []
+    if now < resize.step.retry_at:
+        return [WakeAt(resize.step.retry_at)]
+    return [] if resize.step.done and awaits_restart(pod, facts) else [ApplyResize()]
+
+
+def awaits_restart(pod: Pod, facts: PodFacts) -> bool:
+    """Whether a container is still running with resources that only a restart changes."""
+    for container in spec.all_containers(pod):
+        known = facts.container(container["name"])
+        if known.latest is not None and known.is_running and _is_outdated(container, known.latest):
+            return True
+    return False
 
 
 def _stop(container: Container, run: Run, grace: float, message: str) -> Stop:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tiphys.node.pod.conditions import DISRUPTION, OWNED
+from tiphys.node.pod.conditions import DISRUPTION, OWNED, PASSING
 
 # How long a change that nobody waits for may be held back.
 GATHER_SECONDS = 0.25
@@ -39,7 +39,7 @@ def _containers(status: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
 
 def previous_of(sent: Mapping[str, Any], pod: Mapping[str, Any]) -> dict[str, Any]:
     """What we last sent, with the conditions of others as they are now."""
-    ours = [c for c in sent.get("conditions") or () if c["type"] in (*OWNED, DISRUPTION)]
-    known = {*OWNED, *(c["type"] for c in ours)}
+    ours = [c for c in sent.get("conditions") or () if c["type"] in (*OWNED, *PASSING, DISRUPTION)]
+    known = {*OWNED, *PASSING, *(c["type"] for c in ours)}
     others = [c for c in (pod.get("status") or {}).get("conditions") or () if c["type"] not in known]
     return {**sent, "conditions": [*ours, *others]}

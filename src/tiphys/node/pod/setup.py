@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from tiphys.api.errors import StatusError
 from tiphys.network.door import NetworkFailure
-from tiphys.node import limits, translate
+from tiphys.node import translate
 from tiphys.node.environment import Sources
 from tiphys.node.files import PodFiles
 from tiphys.node.pod.facts import Step
@@ -82,20 +79,6 @@ def _context(work: Work) -> Context:
     parts = work.parts
     sources = Sources(pod_ip=work.state.address, host_ip=parts.settings.node_ip, allocatable=parts.machine.allocatable)
     return Context(work.pod, parts.objects, parts.settings, sources, parts.now)
-
-
-async def resize(work: Work, container: Mapping[str, Any]) -> None:
-    """Give a running container, and the pod around it, their new limits."""
-    parts, known = work.parts, work.state.container(container["name"])
-    run = known.runs[-1] if known.runs else None
-    if run is None or run.state != "running" or run.stale:
-        return  # the next run begins with the new limits
-    pids = parts.settings.pod_pids_limit
-    try:
-        await parts.runtime.update_sandbox(translate.sandbox_id(work.pod), limits.pod_resources(work.pod, pids))
-        await parts.runtime.update(run.id, limits.container_resources(container, pids))
-    except (RuntimeFailure, OSError) as error:
-        work.warning("ResizeError", f"Error resizing container {container['name']}: {error}", container["name"])
 
 
 def note_change(work: Work) -> None:

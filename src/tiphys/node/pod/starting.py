@@ -12,7 +12,7 @@ from tiphys.node import backoff, hooks, log_files, translate
 from tiphys.node.environment import ConfigError, Sources, references
 from tiphys.node.files import FALLBACK_LINES_MAX, FALLBACK_MESSAGE_MAX, PodFiles, last_lines
 from tiphys.node.images import ImageProblem
-from tiphys.node.pod import spec
+from tiphys.node.pod import resizing, spec
 from tiphys.node.pod.container_status import UNKNOWN_REASON
 from tiphys.node.pod.facts import Run
 from tiphys.node.pod.parts import Work
@@ -79,6 +79,7 @@ async def start(work: Work, name: str, attempt: int) -> None:
     _begin(work, container, wanted)
     if await _run(work, known, name, wanted.id):
         follow(work, name, wanted.id)
+        resizing.note_late_start(work, container)
         await _after_start(work, container, wanted.id)
     await _remove_older(work, known, name)
 

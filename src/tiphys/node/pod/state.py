@@ -14,7 +14,7 @@ from typing import Any
 from tiphys.network.door import Lease
 from tiphys.node.backoff import Entry
 from tiphys.node.pod import spec
-from tiphys.node.pod.facts import ContainerFacts, Ending, PodFacts, Run, Step, Waiting
+from tiphys.node.pod.facts import ContainerFacts, Ending, Held, PodFacts, Resize, Run, Step, Waiting
 from tiphys.runtime.door import Image
 
 Object = dict[str, Any]
@@ -89,9 +89,12 @@ class PodState:
     `mounts` is where each volume lies on the host, once they are prepared; they are due again at `volumes_due_at` (0.0:
     never) or when something they show is new (`volumes_stale`). `leftover_sandbox`: one of an earlier boot is to be
     removed before the next is made. `over`: nothing is left to do, the worker may go.
+
+    `pod` holds the resources that it was given; `desired` is the object while it asks for others.
     """
 
     pod: Object
+    desired: Object | None = None
     containers: dict[str, ContainerState] = field(default_factory=dict)
     sandbox: Step = field(default_factory=Step)
     volumes: Step = field(default_factory=Step)
@@ -104,6 +107,8 @@ class PodState:
     started_at: float = 0.0
     initialized: bool = False
     ending: Ending | None = None
+    resize: Resize | None = None
+    held: Held | None = None
     admitted: bool = True
     refused: Waiting | None = None
     torn_down: bool = False
@@ -135,6 +140,8 @@ class PodState:
             started_at=self.started_at,
             initialized=self.initialized,
             ending=self.ending,
+            resize=self.resize,
+            held=self.held,
             refused=self.refused,
             torn_down=self.torn_down,
             tearing_down=self.tearing_down,

@@ -48,10 +48,14 @@ def pod_status(pod: Pod, facts: PodFacts, previous: Mapping[str, Any], now: floa
         status["ephemeralContainerStatuses"] = [container_status(pod, container, facts, now) for container in some]
     can_start = facts.sandbox.done and bool(facts.address) and not facts.torn_down
     owned = conditions.conditions_of(pod, status, can_start=can_start, initialized=facts.initialized)
+    if facts.held is not None or facts.resize is not None:
+        owned = [*conditions.resizing(facts.held, facts.resize), *owned]
     if facts.ending is not None and facts.ending.reason == "Evicted":
         owned.append(conditions.disrupted(facts.ending.message))
     status["conditions"] = conditions.settled(pod, owned, previous.get("conditions") or (), now)
     _add_addresses(status, facts, previous, host)
+    if pod["spec"].get("resources"):
+        _add_resources(status, pod, facts)
     if facts.started_at:
         status["startTime"] = timestamp(facts.started_at)
     for kept in ("qosClass", "nominatedNodeName", "resourceClaimStatuses"):
@@ -84,6 +88,16 @@ def _add_addresses(status: Object, facts: PodFacts, previous: Mapping[str, Any],
     if address:
         status["podIP"] = address
         status["podIPs"] = [{"ip": address}]
+
+
+def _add_resources(status: Object, pod: Pod, facts: PodFacts) -> None:
+    """Those of the pod as a whole."""
+    given = pod["spec"]["resources"]
+    if given.get("requests"):
+        status["allocatedResources"] = dict(given["requests"])
+    is_in_force = facts.resize is None or facts.resize.step.done
+    held = given if is_in_force or facts.resize is None else facts.resize.before["pod"]
+    status["resources"] = {part: dict(held[part]) for part in ("limits", "requests") if held.get(part)}
 
 
 def _refused(pod: Pod, facts: PodFacts, previous: Mapping[str, Any]) -> Object:

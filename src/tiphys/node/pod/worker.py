@@ -14,8 +14,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
+from tiphys.node.allocation import allocation_of, as_allocated
 from tiphys.node.pod import commands as c
-from tiphys.node.pod import reports, setup, spec, starting, stopping
+from tiphys.node.pod import reports, resizing, setup, spec, starting, stopping
 from tiphys.node.pod.facts import Ending, Step
 from tiphys.node.pod.parts import Parts, Work
 from tiphys.node.pod.phase import FINAL
@@ -52,14 +53,13 @@ class PodWorker:
 
     def update(self, pod: Object) -> None:
         """The object has changed."""
-        old, self.state.pod = self.state.pod, pod
+        old = self.state.pod
+        pod = self._with_what_it_was_given(pod)
         for container in spec.all_containers(pod):
             before = spec.container_of(old, container["name"]) or {}
             if before.get("image") != container.get("image"):
                 known = self.state.container(container["name"])
                 known.image, known.waiting, known.retry_at = None, None, 0.0
-            if before.get("resources") != container.get("resources") and self._group is not None:
-                self._spawn(setup.resize(self.work, container), f"resize {container['name']}")
         if old["metadata"].get("deletionTimestamp") != pod["metadata"].get("deletionTimestamp"):
             self.end(Ending(self._deletion_deadline(), deleting=True))
         if follows_metadata(pod) and any(
@@ -67,6 +67,14 @@ class PodWorker:
         ):
             self.state.volumes_stale = True
         self.state.wake()
+
+    def _with_what_it_was_given(self, pod: Object) -> Object:
+        """Resources that are new in the object are a wish: the agent grants it, or not yet."""
+        state, old = self.state, self.state.pod
+        same = pod["metadata"].get("generation", -1) == old["metadata"].get("generation")
+        given = pod if same and state.desired is None else as_allocated(pod, allocation_of(old))
+        state.pod, state.desired = given, None if given is pod else pod
+        return given
 
     def removed(self) -> None:
         """The object has left the API."""
@@ -130,6 +138,8 @@ class PodWorker:
         state = self.state
         state.sandbox, state.volumes = replace(state.sandbox, busy=False), replace(state.volumes, busy=False)
         state.tearing_down = False
+        if state.resize is not None:
+            state.resize = replace(state.resize, step=Step())
         for container in state.containers.values():
             container.operation = ""
 
@@ -174,6 +184,9 @@ class PodWorker:
                 self._operate(name, "start", starting.start(work, name, attempt))
             case c.Stop(name):
                 self._operate(name, "stop", stopping.stop(work, command))
+            case c.ApplyResize() if state.resize is not None:
+                state.resize = replace(state.resize, step=replace(state.resize.step, busy=True))
+                self._begin("", resizing.apply(work), self._resize_surprised)
             case c.EndPod(reason, message):
                 work.normal(reason, message)
                 self.end(Ending(now + spec.grace_seconds(state.pod), reason, message))
@@ -268,6 +281,11 @@ class PodWorker:
     def _sandbox_surprised(self, error: Exception) -> None:
         self.work.warning("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
         self.state.sandbox = setup.failed(Step(failures=5), self.parts.now())
+
+    def _resize_surprised(self, error: Exception) -> None:
+        self.work.warning("ResizeError", f"Pod resize error: {error}")
+        if self.state.resize is not None:
+            self.state.resize = replace(self.state.resize, step=setup.failed(Step(failures=5), self.parts.now()))
 
     def _volumes_surprised(self, error: Exception) -> None:
         self.work.warning("FailedMount", f"MountVolume.SetUp failed: {error}")
