@@ -196,7 +196,7 @@ class Here:
 
         return lines()
 
-    async def usages(self):
+    async def usages(self, *, brief=False):
         return []
 
 

@@ -16,11 +16,11 @@ from tiphys.api.errors import bad_request, failure, not_found
 from tiphys.node import log_files, translate
 from tiphys.node.log_lines import LogOptions
 from tiphys.node.pod import spec
+from tiphys.node.pod.facts import Run
 from tiphys.node.pod.parts import Parts
 from tiphys.node.pod.state import PodState
 from tiphys.node.pod.worker import PodWorker
-from tiphys.node.server.doors import PodUsage
-from tiphys.runtime.door import RuntimeFailure, Usage
+from tiphys.node.server.doors import PodUsage, RunUsage
 
 Object = dict[str, Any]
 
@@ -110,22 +110,22 @@ class Here:
             return waiting.reason
         return "PodInitializing" if spec.init_containers(state.pod) else "ContainerCreating"
 
-    async def usages(self) -> Sequence[PodUsage]:
-        """What each running pod uses."""
-        found = await asyncio.gather(*(self._usage(worker.state) for worker in self._workers()))
-        return [usage for usage in found if usage is not None]
-
-    async def _usage(self, state: PodState) -> PodUsage | None:
-        containers: dict[str, Usage] = {}
-        try:
-            whole = await self._parts.runtime.sandbox_usage(translate.sandbox_id(state.pod))
-            for name, known in state.containers.items():
-                run = known.runs[-1] if known.runs else None
-                if run is not None and run.state == "running" and not run.stale:
-                    containers[name] = await self._parts.runtime.usage(run.id)
-        except RuntimeFailure:
-            return None  # it has ended meanwhile, or has not begun: it uses nothing
-        return PodUsage(_shown(state), whole, containers)
+    async def usages(self, *, brief: bool = False) -> Sequence[PodUsage]:
+        """What each running pod uses, read in one go."""
+        states = {translate.sandbox_id(worker.state.pod): worker.state for worker in self._workers()}
+        runs = {name: _running(state) for name, state in states.items()}
+        ids = [run.id for of_pod in runs.values() for run in of_pod.values()]
+        used = await self._parts.runtime.usages([*states], ids, brief=brief)
+        return [
+            PodUsage(
+                _shown(state),
+                name,
+                used[name],
+                {c: RunUsage(run.id, run.started_at, used[run.id]) for c, run in runs[name].items() if run.id in used},
+            )
+            for name, state in states.items()
+            if name in used  # it has ended meanwhile, or has not begun: it uses nothing
+        ]
 
     def _state(self, namespace: str, pod: str) -> PodState:
         """The newest pod of that name: an older one may still be on its way out."""
@@ -137,6 +137,12 @@ class Here:
 
 def _shown(state: PodState) -> Object:
     return {**state.pod, "status": state.status or state.pod.get("status") or {}}
+
+
+def _running(state: PodState) -> dict[str, Run]:
+    """The run of each container that runs."""
+    latest = {name: known.runs[-1] for name, known in state.containers.items() if known.runs}
+    return {name: run for name, run in latest.items() if run.state == "running" and not run.stale}
 
 
 def _key(pod: Mapping[str, Any]) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from tiphys.node.server.doors import PodUsage, ServerLimits
+from tiphys.node.server.doors import PodUsage, RunUsage, ServerLimits
 from tiphys.node.server.handler import NodeHandler
 from tiphys.runtime.door import Usage
 from tiphys.wire.messages import Request
@@ -46,8 +46,8 @@ async def test_gives_its_metrics(ask):
 async def test_sums_up_what_is_used(ask, here):
     usage = Usage(cpu_ns=5, memory_working_set_bytes=7, memory_rss_bytes=6, pids=2)
 
-    async def usages():
-        return [PodUsage(here.pods()[0], usage, {"c": usage})]
+    async def usages(*, brief=False):
+        return [PodUsage(here.pods()[0], "box", usage, {"c": RunUsage("run-1", 0.0, usage)})]
 
     here.usages = usages
     document = orjson.loads((await ask("/stats/summary")).body)

@@ -17,12 +17,22 @@ Trust = Callable[[bytes], bool]
 
 
 @dataclass(frozen=True, slots=True)
+class RunUsage:
+    """What one run of a container uses now; `id` is the runtime's."""
+
+    id: str
+    started_at: float
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class PodUsage:
-    """What one pod uses now; `whole` is its sandbox, with all containers."""
+    """What one pod uses now; `whole` is its sandbox, called `id` by the runtime, with all containers."""
 
     pod: Object
+    id: str
     whole: Usage
-    containers: Mapping[str, Usage] = field(default_factory=dict)
+    containers: Mapping[str, RunUsage] = field(default_factory=dict)
 
 
 class PodsHere(Protocol):
@@ -40,7 +50,8 @@ class PodsHere(Protocol):
     async def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Fails before it gives the iterator, so that a failure can still be answered; the iterator is closed."""
 
-    async def usages(self) -> Sequence[PodUsage]: ...
+    async def usages(self, *, brief: bool = False) -> Sequence[PodUsage]:
+        """What each running pod uses; a brief look gives processor time and memory alone."""
 
 
 @dataclass(frozen=True, slots=True)

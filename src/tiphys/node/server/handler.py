@@ -18,12 +18,13 @@ import orjson
 from tiphys.aio import clock as clocks
 from tiphys.api import errors
 from tiphys.api.errors import StatusError
-from tiphys.node.server import port_forward, streams, summary
+from tiphys.node.server import port_forward, rates, streams, summary
 from tiphys.node.server.commands import Conversation
 from tiphys.node.server.dial import dial
 from tiphys.node.server.doors import PodsHere, ServerLimits, Trust
 from tiphys.node.server.port_forward import PortForward
 from tiphys.node.server.query import Query, Wanted, forwarded_ports, log_options, wanted_streams
+from tiphys.node.server.rates import Rates
 from tiphys.observe import metrics
 from tiphys.runtime.door import Process, Runtime
 from tiphys.wire import websocket
@@ -61,6 +62,7 @@ class NodeHandler:
         self._node_name = node_name
         self._limits = limits
         self._clock = clock
+        self._rates = Rates(lambda brief: here.usages(brief=brief), lambda: summary.read_machine().cpu_ns, clock)
         self._sessions = 0
         # The first word of a path, and how many follow.
         self._routes: dict[tuple[str, int], Route] = {
@@ -106,6 +108,11 @@ class NodeHandler:
         return Response(200, METRICS, metrics.render())
 
     async def _stats(self, request: Request, words: list[str], query: Query) -> Response:
+        if words == ["usage"]:
+            measured = await self._rates.measure(brief=True)
+            machine = summary.read_machine()
+            used = machine.memory_total_bytes - machine.memory_available_bytes
+            return Response(200, JSON, orjson.dumps(rates.document(measured, used)))
         if words != ["summary"]:
             return Response(404, TEXT, b"404 page not found\n")
         machine = summary.read_machine()

@@ -64,7 +64,7 @@ def _pod(usage: PodUsage, moment: str) -> Document:
     return {
         "podRef": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]},
         "startTime": (usage.pod.get("status") or {}).get("startTime"),
-        "containers": [{"name": name, **_figures(one, moment)} for name, one in usage.containers.items()],
+        "containers": [{"name": name, **_figures(run.usage, moment)} for name, run in usage.containers.items()],
         **_figures(usage.whole, moment),
         "process_stats": {"process_count": usage.whole.pids},
     }
