@@ -45,12 +45,14 @@ class StillInformer:
 
     def on_event(self, handler):
         self.handlers.append(handler)
+        for obj in list(self.objects.values()):
+            handler(None, obj)
 
     def get(self, namespace, name):
         return self.objects.get((namespace, name))
 
-    def list(self):
-        return list(self.objects.values())
+    def list(self, namespace=""):
+        return [obj for key, obj in self.objects.items() if namespace in ("", key[0])]
 
     def by(self, index, value):
         return [obj for obj in self.objects.values() if value in self.indexes[index](obj)]

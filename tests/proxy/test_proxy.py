@@ -5,7 +5,7 @@ import contextlib
 import socket
 import subprocess
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 
 import pytest
 
@@ -23,6 +23,7 @@ class Bench:
 
     def __init__(self, network, proxy, informers):
         self.network, self.proxy = network, proxy
+        self.informers = informers
         self.services, self.slices = informers[SERVICES], informers[ENDPOINT_SLICES]
         self.pods = contextlib.ExitStack()
 
@@ -51,7 +52,7 @@ async def bench(own_network, tmp_path, proxy_settings):
             table="tiphystest",
         )
     )  # fmt: skip
-    informers = {SERVICES: StillInformer(), ENDPOINT_SLICES: StillInformer()}
+    informers = defaultdict(StillInformer)
     proxy = Proxy(proxy_settings, informers.__getitem__)
     running = asyncio.create_task(proxy.run())
     bench = Bench(network, proxy, informers)

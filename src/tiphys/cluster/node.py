@@ -105,7 +105,8 @@ async def run(master: Master, informers: Informers, ready: Callable[[str], None]
     client = Client(master.handle, identity=identity_of(settings), user_agent="kubelet")
     proxy = _proxy(settings, informers)
     machine = read_machine(own, runtime_version(), version()["gitVersion"])
-    agent = NodeAgent(own, Doors(client, runtime, network, machine, proxy.withdrawn))
+    doors = Doors(client, runtime, network, machine, proxy.withdrawn, proxy.guarded, proxy.released)
+    agent = NodeAgent(own, doors)
     try:
         async with _serving(master.identities, settings, agent, runtime), asyncio.TaskGroup() as group:
             group.create_task(proxy.run(), name="proxy")

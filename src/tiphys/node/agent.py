@@ -51,12 +51,21 @@ ORPHAN_GRACE_SECONDS = 2.0
 log = logging.getLogger(__name__)
 
 
+async def at_once(pod: Object, address: str) -> None:
+    """Nobody rules who may reach a pod."""
+
+
+def unheard(uid: str) -> None:
+    """Nobody asks which addresses are free again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Doors:
     """
     What the agent works on: the API and this machine.
 
-    `withdrawn` is given a pod's uid and returns when no new connection is led to it any more.
+    `withdrawn` is given a pod's uid and returns when no new connection is led to it any more. `guarded` is given a pod
+    with its new address and returns when its network policies hold there; `released` is told when it gives it back.
     """
 
     client: Client
@@ -64,6 +73,8 @@ class Doors:
     network: Network
     machine: Machine
     withdrawn: Callable[[str], Awaitable[None]]
+    guarded: Callable[[Object, str], Awaitable[None]] = at_once
+    released: Callable[[str], None] = unheard
 
 
 class NodeAgent:
@@ -96,6 +107,8 @@ class NodeAgent:
             logs=Logs(doors.runtime, settings),
             machine=doors.machine,
             withdrawn=doors.withdrawn,
+            guarded=doors.guarded,
+            released=doors.released,
             resized=self._resizes.done,
             services=self._services.list,
             now=now,
@@ -240,6 +253,7 @@ class NodeAgent:
         log.info("removing what is left of pod %s, which no longer exists", uid)
         await asyncio.gather(*(runtime.stop(run_id, ORPHAN_GRACE_SECONDS) for run_id in running))
         await runtime.remove_sandbox(uid)
+        self.parts.released(uid)
         await self.parts.network.release(uid)
         await self.parts.volumes.release(uid)
         for folder in (self.settings.pods_dir / uid, *self.settings.log_dir.glob(f"*_{uid}")):

@@ -1,5 +1,5 @@
 """
-The joined rules of all Services, and the least change when one of them changes. Pure.
+The joined rules of all Services and network policies, and the least change when one of them changes. Pure.
 
 Services share chains (`pick-3`) and may even name the same external address; each thing has claimants, exists while
 it has one, and has the content that its first claimant (by name) gives it. So two nodes never disagree.
@@ -22,7 +22,8 @@ from tiphys.network.rules import (
     Ruleset,
 )
 
-Owner = tuple[str, str]
+# Namespace and name of a Service, or a word and what it is about.
+Owner = tuple[str, ...]
 # ("chain", name), ("collection", name), or ("element", collection, key).
 Item = tuple[str, ...]
 Content = Chain | Collection | str

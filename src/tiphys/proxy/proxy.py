@@ -1,8 +1,9 @@
 """
-Keep the packet rules of this node in step with Services and EndpointSlices.
+Keep the packet rules of this node in step with Services, their EndpointSlices and network policies.
 
-Woken by events, never by a clock: each event names a Service; all that came within one turn of the loop are one
-transaction. At start the rules that an earlier process left stay in force until the new ones replace them at once.
+Woken by events, never by a clock: each event names a Service, a policy or a pod; all that came within one turn of the
+loop are one transaction. At start the rules that an earlier process left stay in force until the new ones replace them
+at once.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tiphys.proxy import layout
 from tiphys.proxy.claims import Claims, Owner
 from tiphys.proxy.flows import astray
 from tiphys.proxy.plan import rules_of
+from tiphys.proxy.policy.follow import POD, POLICY, Policies
 from tiphys.proxy.settings import ProxySettings
 
 Object = dict[str, Any]
@@ -37,7 +39,7 @@ RETRY_SECONDS = (0.05, 0.5, 5.0)
 
 
 class Proxy:
-    """`informer_of` gives the shared informers of services and endpointslices; whoever owns them runs them."""
+    """`informer_of` gives shared informers (of pods and namespaces once there is a policy); their owner runs them."""
 
     def __init__(self, settings: ProxySettings, informer_of: Callable[[Resource], Informer]) -> None:
         self._settings = settings
@@ -45,9 +47,11 @@ class Proxy:
         self._slices = informer_of(ENDPOINT_SLICES)
         self._slices.add_index(INDEX, _service_names)
         self._slices.add_index(POD_INDEX, _pod_uids)
+        self._policies = Policies(settings.node_name, informer_of, self._mark)
         self._table = PacketTable(settings.table)
         self._claims = Claims()
         self._dirty: set[Owner] = set()
+        self._writing: set[Owner] = set()
         self._wake = asyncio.Event()
         # Set whenever the kernel holds what the caches say.
         self.settled = asyncio.Event()
@@ -63,6 +67,16 @@ class Proxy:
         while self._dirty or not self.settled.is_set() or self._is_serving(uid):
             await self._written.wait()
 
+    async def guarded(self, pod: Object, address: str) -> None:
+        """Return when the kernel judges this new address of a pod of ours by the network policies that select it."""
+        owner = self._policies.guard(pod, address)
+        while owner is not None and (owner in self._dirty or owner in self._writing):
+            await self._written.wait()
+
+    def released(self, uid: str) -> None:
+        """The pod's address may be given to another."""
+        self._policies.release(uid)
+
     def _is_serving(self, uid: str) -> bool:
         pieces = self._slices.by(POD_INDEX, uid)
         return any(
@@ -77,6 +91,7 @@ class Proxy:
         await self._slices.synced()
         self._services.on_event(self._service_changed)
         self._slices.on_event(self._slice_changed)
+        await self._policies.begin()
         await self._table.open()
         try:
             await self._until_done(self._write_all)
@@ -126,33 +141,40 @@ class Proxy:
     async def _write_all(self) -> None:
         self._wake.clear()
         self._dirty.clear()
+        await self._policies.synced()
         claims = Claims()
-        changes = claims.update({key_of(service): self._plan(service) for service in self._services.list()})
+        owners = [*map(key_of, self._services.list()), *self._policies.owners()]
+        changes = claims.update({owner: self._plan(owner) for owner in owners})
         await self._table.replace(Ruleset.of([*layout.base(self._settings), *changes]))
         self._claims = claims
 
     async def _write_changes(self) -> None:
         self._wake.clear()
-        dirty, self._dirty = self._dirty, set()
-        planned = {owner: self._plan(self._services.get(*owner)) for owner in dirty}
+        # The first policy brings caches with it that may not be filled yet.
+        await self._policies.synced()
+        self._writing, self._dirty = self._dirty, set()
+        planned = {owner: self._plan(owner) for owner in self._writing}
         before = {owner: self._claims.of(owner) for owner in planned}
         changes = self._claims.update(planned)
-        if not changes:
-            return
-        try:
-            await self._table.apply(changes)
-        except BaseException:
-            self._claims.update(before)
-            self._dirty |= dirty
-            raise
+        if changes:
+            try:
+                await self._table.apply(changes)
+            except BaseException:
+                self._claims.update(before)
+                self._dirty |= self._writing
+                raise
+        self._writing = set()
         flows = {flow for owner in planned for flow in astray(before[owner], planned[owner])}
         if flows:
             await asyncio.to_thread(conntrack.forget, flows)
 
-    def _plan(self, service: Mapping[str, Any] | None) -> Ruleset:
+    def _plan(self, owner: Owner) -> Ruleset:
+        if owner[0] in (POLICY, POD):
+            return self._policies.plan(owner)
+        namespace, name = owner
+        service = self._services.get(namespace, name)
         if service is None:
             return Ruleset()
-        namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
         return rules_of(service, self._slices.by(INDEX, f"{namespace}/{name}"), self._settings)
 
 

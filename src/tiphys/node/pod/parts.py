@@ -30,7 +30,8 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 class Parts:
     """
     `services` gives every Service that pods may be told of in their environment; `withdrawn` returns when no new
-    connection is led to the pod with that uid; `resized` is told of a pod whose resize is in force.
+    connection is led to the pod with that uid; `guarded` when a pod's new address is judged by its network policies;
+    `released` is told before that address is given back, `resized` of a pod whose resize is in force.
     """
 
     settings: NodeSettings
@@ -44,6 +45,8 @@ class Parts:
     logs: Logs
     machine: Machine
     withdrawn: Callable[[str], Awaitable[None]]
+    guarded: Callable[[Object, str], Awaitable[None]]
+    released: Callable[[str], None]
     resized: Callable[[str], None]
     services: Callable[[], Iterable[Object]]
     now: Clock

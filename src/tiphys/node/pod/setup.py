@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tiphys.api.errors import StatusError
 from tiphys.network.door import NetworkFailure
 from tiphys.node import translate
@@ -15,6 +17,8 @@ from tiphys.runtime.door import RuntimeFailure
 
 RETRY_FIRST_SECONDS = 0.5
 RETRY_MAX_SECONDS = 30.0
+# Rules are written within milliseconds; where they cannot be, the pod waits, and says why.
+GUARD_SECONDS_MAX = 10.0
 
 
 def failed(step: Step, now: float) -> Step:
@@ -48,7 +52,17 @@ async def _connect(work: Work) -> None:
         state.address = parts.settings.node_ip
         return
     state.lease = await parts.network.acquire(work.uid, translate.port_forwards(work.pod))
+    await _guarded(work, state.lease.address)
     state.address = state.lease.address
+
+
+async def _guarded(work: Work, address: str) -> None:
+    """Nothing of the pod runs before its network policies hold: it is never reached by whom they keep away."""
+    try:
+        async with asyncio.timeout(GUARD_SECONDS_MAX):
+            await work.parts.guarded(work.pod, address)
+    except TimeoutError:
+        raise NetworkFailure(f"its network policies were not in force within {GUARD_SECONDS_MAX:.0f} s") from None
 
 
 async def prepare_volumes(work: Work) -> None:

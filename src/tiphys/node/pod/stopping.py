@@ -58,6 +58,7 @@ async def tear_down(work: Work) -> None:
         if ending is None or not ending.gone:
             await parts.statuses.flushed(work.pod)
         await parts.runtime.remove_sandbox(translate.sandbox_id(work.pod))
+        parts.released(work.uid)
         await parts.network.release(work.uid)
         await parts.volumes.release(work.uid)
         state.lease = None

@@ -1,0 +1,1 @@
+"""NetworkPolicies as packet rules."""
