@@ -17,7 +17,7 @@ import orjson
 
 from tiphys.api import resources
 from tiphys.api.resources import Resource
-from tiphys.apiserver import boot_objects
+from tiphys.apiserver import boot_objects, boot_storage
 from tiphys.apiserver.cache import Cache
 from tiphys.apiserver.call import Object
 from tiphys.wire.messages import Handler, Identity, Request
@@ -42,8 +42,8 @@ class Advertised:
         return str(ipaddress.IPv4Network(self.service_cidr).network_address + 1)
 
 
-async def boot(handler: Handler, cache: Cache, advertised: Advertised) -> None:
-    """Make what is missing."""
+async def boot(handler: Handler, cache: Cache, advertised: Advertised, *, local_storage: bool = False) -> None:
+    """Make what is missing; `local_storage` asks for the built-in class too."""
     await cache.caught_up()
     for name in NAMESPACES:
         await _ensure(handler, cache, resources.get("", "v1", "namespaces"), _named(name))
@@ -53,6 +53,8 @@ async def boot(handler: Handler, cache: Cache, advertised: Advertised) -> None:
     await _ensure(handler, cache, resources.get("networking.k8s.io", "v1", "servicecidrs"), cidrs)
     for resource, obj in _own_service(advertised):
         await _ensure(handler, cache, resource, obj)
+    if local_storage:
+        await _ensure(handler, cache, boot_storage.CLASSES, boot_storage.local_path())
     async with asyncio.TaskGroup() as tasks:  # together, so that the store commits them together
         for resource, obj in boot_objects.flow_control():
             tasks.create_task(_ensure(handler, cache, resource, obj, boot_objects.PRODUCER))

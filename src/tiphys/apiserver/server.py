@@ -34,12 +34,16 @@ from tiphys.wire.messages import Request, Response
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`advertise_address` is where pods reach this server; empty writes no endpoints."""
+    """
+    `advertise_address` is where pods reach this server; empty writes no endpoints. `local_storage`: the class of the
+    built-in provisioner is made, because somebody is there who provisions.
+    """
 
     advertise_address: str = ""
     advertise_port: int = 6443
     service_cidr: str = DEFAULT_SERVICE_CIDR
     node_ports: tuple[int, int] = NODE_PORTS
+    local_storage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ class ApiServer:
         """Write the objects that every cluster has; needs `run` to be under way."""
         settings = self.settings
         advertised = boot.Advertised(settings.advertise_address, settings.advertise_port, settings.service_cidr)
-        await boot.boot(self.handle, self.cache, advertised)
+        await boot.boot(self.handle, self.cache, advertised, local_storage=settings.local_storage)
 
     def drain(self) -> None:
         """Finish all watches, so that connections can close."""

@@ -27,6 +27,7 @@ from tiphys.controllers.garbage.controller import GarbageController
 from tiphys.controllers.loadbalancer.controller import LoadBalancerController
 from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
+from tiphys.controllers.persistentvolume.controller import PersistentVolumeController
 from tiphys.controllers.podgc.controller import PodGcController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
@@ -94,6 +95,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
         NodeLifecycleController(tools("node-controller")).run,
         TaintEvictionController(tools("node-controller", "taint-eviction-controller")).run,
         PodGcController(tools("pod-garbage-collector")).run,
+        PersistentVolumeController(tools("persistent-volume-binder", "persistentvolume-controller")).run,
         LoadBalancerController(tools("service-controller")).run,
         ClusterRoleAggregationController(tools("clusterrole-aggregation-controller")).run,
         GarbageController(tools("generic-garbage-collector", "garbage-collector-controller"), metadata).run,

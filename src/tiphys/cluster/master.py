@@ -157,7 +157,7 @@ def _api_server(
         own = pages.builtin({"shutdown": readiness})
         return dataclasses.replace(given, pages=[*given.pages, *own], reach=reach)
 
-    own_settings = server.Settings(advertised, port, settings.service_cidr)
+    own_settings = server.Settings(advertised, port, settings.service_cidr, local_storage=settings.run_controllers)
     return ApiServer(store, own_settings, sealer=security.sealer, extras=extras)
 
 

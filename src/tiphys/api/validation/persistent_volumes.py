@@ -156,6 +156,9 @@ def claim_update(new: Object, old: Object) -> list[FieldError]:
     is_bound = (old.get("status") or {}).get("phase") == "Bound"
     if not before.get("volumeName"):
         before["volumeName"] = spec.get("volumeName")
+    if before.get("storageClassName") is None and _CLASS_ANNOTATION not in (old["metadata"].get("annotations") or {}):
+        # A class that became the default later serves the claims that said none.
+        before["storageClassName"] = spec.get("storageClassName")
     errors += _size_errors(spec, before, old)
     if is_bound:
         before["resources"] = spec.get("resources")
@@ -179,6 +182,7 @@ def _size_errors(spec: Mapping[str, Any], before: Mapping[str, Any], old: Object
     return [forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")]
 
 
+_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 VALIDATORS = {
     ("", "persistentvolumes"): Validator(volume, volume_update),
     ("", "persistentvolumeclaims"): Validator(claim, claim_update),

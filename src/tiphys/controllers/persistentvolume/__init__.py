@@ -1,0 +1,1 @@
+"""Claims find their volumes: binding, provisioning, reclaiming."""
