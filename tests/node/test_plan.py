@@ -6,7 +6,17 @@ import pytest
 
 from node_builders import container, new_pod
 from tiphys.node.backoff import Entry
-from tiphys.node.pod.commands import CreateSandbox, EndPod, FetchImage, PrepareVolumes, Start, Stop, TearDown, WakeAt
+from tiphys.node.pod.commands import (
+    BeginAnew,
+    CreateSandbox,
+    EndPod,
+    FetchImage,
+    PrepareVolumes,
+    Start,
+    Stop,
+    TearDown,
+    WakeAt,
+)
 from tiphys.node.pod.facts import ContainerFacts, Ending, PodFacts, Run, Step, Waiting
 from tiphys.node.pod.plan import plan
 from tiphys.node.pod.spec import spec_hash
@@ -172,3 +182,30 @@ def test_other_resources_are_another_run_only_where_the_container_says_so():
 
     assert hashed("64Mi", "NotRequired") == hashed("80Mi", "NotRequired") == spec_hash(container())
     assert hashed("64Mi", "RestartContainer") != hashed("80Mi", "RestartContainer")
+
+
+RULES = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]
+ANEW = new_pod(
+    containers=[container(restartPolicy="Never", restartPolicyRules=RULES), container("other")],
+    initContainers=[container("i")],
+    restartPolicy="Never",
+)
+
+
+def test_one_end_may_make_all_containers_begin_anew():
+    known = {"i": ran("i", "exited"), "c": ran(state="exited", code=42), "other": ran("other")}
+    (stop,) = plan(ANEW, facts(known, initialized=True), NOW)
+    assert (stop.id, stop.grace_seconds, stop.abrupt) == ("other-0", 0, True)
+    ended = facts({**known, "other": ran("other", "exited", code=143)}, initialized=True)
+    assert plan(ANEW, ended, NOW) == [BeginAnew()]
+    again = {name: replace(of, runs=(replace(of.runs[0], void=True),)) for name, of in ended.containers.items()}
+    assert plan(ANEW, facts(again), NOW) == [FetchImage("i")]
+    begun = {**again, "i": ran("i", "exited", attempt=1), "c": replace(again["c"], image_ready=True)}
+    assert plan(ANEW, facts(begun), NOW) == [Start("c", 1), FetchImage("other")]
+
+
+def test_the_first_rule_that_a_code_meets_holds():
+    only_it = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
+    pod = new_pod(containers=[container(restartPolicy="Never", restartPolicyRules=[only_it, *RULES])])
+    known = facts({"c": ran(state="exited", code=42, image_ready=True)}, initialized=True)
+    assert plan(pod, known, NOW) == [Start("c", 1)]

@@ -30,17 +30,25 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End a run within `grace_seconds`; `message` is the text of its Killing event."""
+    """
+    End a run within `grace_seconds`; `message` is the text of its Killing event. `abrupt`: neither hook nor grace.
+    """
 
     container: str
     id: str
     grace_seconds: float
     message: str
+    abrupt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyResize:
     """Bring the limits of the pod and its running containers to what it was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeginAnew:
+    """Nothing runs: the pod starts again from its first init container, in the sandbox and with the volumes it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +71,6 @@ class WakeAt:
     at: float
 
 
-Command = CreateSandbox | PrepareVolumes | FetchImage | Start | Stop | ApplyResize | EndPod | TearDown | WakeAt
+Command = (
+    CreateSandbox | PrepareVolumes | FetchImage | Start | Stop | ApplyResize | BeginAnew | EndPod | TearDown | WakeAt
+)

@@ -17,7 +17,8 @@ OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady",
 DISRUPTION = "DisruptionTarget"
 # Ours, too, but there only while they have something to say.
 PENDING, IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
-PASSING = (PENDING, IN_PROGRESS)
+RESTARTING = "AllContainersRestarting"
+PASSING = (PENDING, IN_PROGRESS, RESTARTING)
 
 
 def conditions_of(pod: Pod, status: Mapping[str, Any], *, can_start: bool, initialized: bool) -> list[Object]:
@@ -69,6 +70,15 @@ def resizing(held: Held | None, resize: Resize | None) -> list[Object]:
         told = _condition(IN_PROGRESS, True, reason, resize.error)
         found.append({**told, "observedGeneration": resize.generation})
     return found
+
+
+def restarting(status: Mapping[str, Any], *, under_way: bool) -> Object:
+    """Of a pod whose containers can all be made to begin anew by the end of one."""
+    if status["phase"] in ("Succeeded", "Failed"):
+        return _condition(RESTARTING, False, "PodCompleted" if status["phase"] == "Succeeded" else "PodFailed")
+    if not under_way:
+        return _condition(RESTARTING, False)
+    return _condition(RESTARTING, True, "RestartAllContainersStarted", "container exited with restart policy rule")
 
 
 def _condition(kind: str, met: bool, reason: str = "", message: str = "") -> Object:

@@ -87,14 +87,14 @@ def _waiting_for_restart(pod: Pod, container: Container, facts: PodFacts, now: f
     run = known.latest
     if run is None or facts.ending is not None or facts.torn_down or facts.refused is not None:
         return None
-    if not spec.should_restart(pod, container, run.exit_code):
+    if not run.void and not spec.should_restart(pod, container, run.exit_code):
         return _default_waiting(pod) if run.stale and _must_rerun(container, facts) else None
     if known.waiting is not None:
         return known.waiting
     until = restart_at(known)
     if now < until and known.backoff is not None:
         return crash_loop(pod, container, known.backoff)
-    return _default_waiting(pod) if run.stale else None
+    return _default_waiting(pod) if run.stale or run.void else None
 
 
 def _must_rerun(container: Container, facts: PodFacts) -> bool:

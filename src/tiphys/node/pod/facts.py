@@ -19,6 +19,7 @@ class Run:
     """
     One run of a container. `state` is created, running or exited. `reason` and `message` are set when they are not to
     be derived from the exit code. `stale` runs belong to a sandbox that is gone (a reboot): they count as history.
+    `void` ones are from before all containers began anew: they count for nothing.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Run:
     reason: str = ""
     message: str = ""
     stale: bool = False
+    void: bool = False
     user: tuple[int, int, tuple[int, ...]] | None = None
 
 
@@ -75,8 +77,8 @@ class ContainerFacts:
 
     @property
     def current(self) -> Run | None:
-        """The latest run, if it belongs to the sandbox that is."""
-        return self.runs[-1] if self.runs and not self.runs[-1].stale else None
+        """The latest run, if it counts and belongs to the sandbox that is."""
+        return self.runs[-1] if self.runs and not (self.runs[-1].stale or self.runs[-1].void) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from tiphys.node import backoff
 from tiphys.node.pod import spec
 from tiphys.node.pod.commands import (
     ApplyResize,
+    BeginAnew,
     Command,
     CreateSandbox,
     EndPod,
@@ -42,6 +43,8 @@ def plan(pod: Pod, facts: PodFacts, now: float) -> list[Command]:
         return _tear_down(facts)
     if facts.ending is not None:
         return _stop_everything(pod, facts, facts.ending, now)
+    if restarts_all(pod, facts):
+        return _begin_anew(pod, facts)
     if has_finished(pod, facts):
         deadline = now + spec.grace_seconds(pod)
         return _stop_everything(pod, facts, Ending(deadline), now)
@@ -78,10 +81,32 @@ def init_failed(pod: Pod, facts: PodFacts) -> bool:
     return False
 
 
+def restarts_all(pod: Pod, facts: PodFacts) -> bool:
+    """Whether a container has ended in a way that makes all containers begin anew."""
+    for container in spec.all_containers(pod):
+        if container.get("restartPolicyRules"):
+            run = facts.container(container["name"]).current
+            if run is not None and run.state == "exited" and spec.rule_of(container, run.exit_code) == spec.RESTART_ALL:
+                return True
+    return False
+
+
+def _begin_anew(pod: Pod, facts: PodFacts) -> list[Command]:
+    """Everything that runs is stopped at once, without hooks and grace; then the start is made again."""
+    going = [c for c in spec.all_containers(pod) if facts.container(c["name"]).is_running]
+    if not going and not any(facts.container(c["name"]).busy for c in spec.all_containers(pod)):
+        return [BeginAnew()]
+    return [
+        Stop(c["name"], run.id, 0, f"Container {c['name']} is stopped: all containers restart", abrupt=True)
+        for c in going
+        if (run := facts.container(c["name"]).latest) is not None and not facts.container(c["name"]).busy
+    ]
+
+
 def _is_over(pod: Pod, container: Container, known: ContainerFacts) -> bool:
     # A run of a lost sandbox counts too: what had succeeded before a reboot is not run again.
     run = known.latest
-    if run is None or known.busy or run.state != "exited":
+    if run is None or known.busy or run.state != "exited" or run.void:
         return False
     return not spec.should_restart(pod, container, run.exit_code)
 

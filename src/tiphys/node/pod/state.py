@@ -128,7 +128,18 @@ class PodState:
         """Once a main container has begun in this sandbox, the init containers are behind us."""
         if not self.initialized:
             mains = (self.container(c["name"]) for c in spec.main_containers(self.pod))
-            self.initialized = any(run.state != "created" and not run.stale for c in mains for run in c.runs)
+            self.initialized = any(
+                run.state != "created" and not (run.stale or run.void) for c in mains for run in c.runs
+            )
+
+    def begin_anew(self) -> None:
+        """What has run so far counts for nothing."""
+        for container in spec.all_containers(self.pod):
+            known = self.container(container["name"])
+            known.runs = [replace(run, void=True) for run in known.runs]
+            known.waiting, known.retry_at = None, 0.0
+        self.initialized = False
+        self.wake()
 
     def facts(self) -> PodFacts:
         self.note_progress()

@@ -16,7 +16,7 @@ from tiphys.node.pod import conditions, spec
 from tiphys.node.pod.container_status import container_status
 from tiphys.node.pod.facts import PodFacts
 from tiphys.node.pod.phase import FINAL, phase_of
-from tiphys.node.pod.plan import has_finished
+from tiphys.node.pod.plan import has_finished, restarts_all
 
 Object = dict[str, Any]
 Pod = Mapping[str, Any]
@@ -50,6 +50,8 @@ def pod_status(pod: Pod, facts: PodFacts, previous: Mapping[str, Any], now: floa
     owned = conditions.conditions_of(pod, status, can_start=can_start, initialized=facts.initialized)
     if facts.held is not None or facts.resize is not None:
         owned = [*conditions.resizing(facts.held, facts.resize), *owned]
+    if spec.may_restart_all(pod):
+        owned.append(conditions.restarting(status, under_way=facts.ending is None and restarts_all(pod, facts)))
     if facts.ending is not None and facts.ending.reason == "Evicted":
         owned.append(conditions.disrupted(facts.ending.message))
     status["conditions"] = conditions.settled(pod, owned, previous.get("conditions") or (), now)

@@ -23,12 +23,12 @@ async def stop(work: Work, command: Stop) -> None:
     deadline = parts.now() + command.grace_seconds
     hook = ((container or {}).get("lifecycle") or {}).get("preStop")
     work.normal("Killing", command.message, command.container)
-    if hook and container is not None:
+    if hook and container is not None and not command.abrupt:
         outcome = await hooks.run_hook(work.subject(container, command.id), hook, command.grace_seconds)
         if not outcome.passed:
             work.warning("FailedPreStopHook", "PreStopHook failed", command.container)
     await _withdrawn(work, min(command.grace_seconds, WITHDRAWAL_SECONDS_MAX))
-    left = max(deadline - parts.now(), spec.GRACE_SECONDS_MIN)
+    left = 0.0 if command.abrupt else max(deadline - parts.now(), spec.GRACE_SECONDS_MIN)
     try:
         status = await parts.runtime.stop(command.id, left)
     except NotFound:

@@ -187,6 +187,8 @@ class PodWorker:
             case c.ApplyResize() if state.resize is not None:
                 state.resize = replace(state.resize, step=replace(state.resize.step, busy=True))
                 self._begin("", resizing.apply(work), self._resize_surprised)
+            case c.BeginAnew():
+                state.begin_anew()
             case c.EndPod(reason, message):
                 work.normal(reason, message)
                 self.end(Ending(now + spec.grace_seconds(state.pod), reason, message))
