@@ -100,6 +100,10 @@ class RuntimeContract:
             await runtime.remove_image(IMAGE)
         assert await runtime.image(IMAGE)
 
+    async def test_files_of_an_image_that_is_not_there_cannot_be_shown(self, runtime, tmp_path):
+        with pytest.raises(ImageMissing):
+            await runtime.mount_image("localhost/nothing:1", str(tmp_path))
+
     async def test_removing_an_unknown_image_does_nothing(self, runtime):
         await runtime.remove_image("localhost/nothing:1")
 

@@ -18,6 +18,7 @@ from tiphys.node.pod import spec
 from tiphys.node.pod.facts import Run
 from tiphys.node.security import security_of, sysctls_of, verify_non_root
 from tiphys.node.settings import NodeSettings
+from tiphys.node.volumes import image as image_volumes
 from tiphys.node.volumes import subpath
 from tiphys.runtime import names
 from tiphys.runtime.door import ContainerSpec, ContainerStatus, Image, Mount, RuntimeFailure, SandboxSpec
@@ -198,10 +199,12 @@ def _volume_mount(pod: Pod, container: Container, index: int, env: Mapping[str, 
         root = place.settings.pods_dir / pod["metadata"]["uid"] / "volume-subpaths"
         source = subpath.prepare(source, part, root / mount["name"] / container["name"] / str(index))
     read_only = bool(mount.get("readOnly"))
+    is_image = any(volume["name"] == mount["name"] for volume in image_volumes.mounted_by(pod, container))
     return Mount(
         source=source,
         destination=mount["mountPath"],
-        read_only=read_only or _holds_api_data(pod, mount["name"]),
+        read_only=read_only or is_image or _holds_api_data(pod, mount["name"]),
+        options=image_volumes.MOUNT_OPTIONS if is_image else (),
         recursive_read_only=read_only and mount.get("recursiveReadOnly") in ("Enabled", "IfPossible"),
         propagation=_PROPAGATION.get(mount.get("mountPropagation") or "", "rprivate"),
     )

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from tiphys.aio import clock as clocks
-from tiphys.runtime import cgroups, kernel, monitor, records, workspace
+from tiphys.runtime import cgroups, image_mounts, kernel, monitor, records, workspace
 from tiphys.runtime.commands import Commands
 from tiphys.runtime.containers import Containers, Record
 from tiphys.runtime.door import (
@@ -125,7 +125,18 @@ class CrunRuntime:
         for life in self._lives:
             if life.record.image_id == image.id:
                 raise ImageInUse(f"image {reference} is used by container {life.record.spec.id}")
+        stored = self._storage.find(image.id)
+        if stored is not None and await self._work(
+            image_mounts.is_mounted, self._storage, stored, self._settings.empty_dir
+        ):
+            raise ImageInUse(f"the files of image {reference} are mounted")
         await self._images.remove(image)
+
+    async def mount_image(self, reference: str, target: str) -> None:
+        stored = await self._work(self._storage.find, reference)
+        if stored is None:
+            raise ImageMissing(f"image {reference} is not present")
+        await self._work(image_mounts.mount, self._storage, stored, target, self._settings.empty_dir)
 
     # sandboxes
 

@@ -20,7 +20,7 @@ class RuntimeFailure(Exception):
     ├── ImageMissing     the image is not present
     ├── PullFailed       the registry refused or could not be reached; the message is the true cause
     ├── InvalidImageName the reference cannot be parsed
-    ├── ImageInUse       a container was made from the image and is still there
+    ├── ImageInUse       a container was made from the image and is still there, or its files are mounted
     ├── StartFailed      the OCI runtime refused to create or start (its own message)
     └── NotFound         no such container or sandbox
     """
@@ -251,6 +251,12 @@ class Runtime(Protocol):
 
     async def remove_image(self, reference: str) -> None:
         """Drop all its names and layers. Unknown references are ignored; ImageInUse when a container was made of it."""
+
+    async def mount_image(self, reference: str, target: str) -> None:
+        """
+        Show an image's files at an existing directory, read-only, nothing in them to be executed. Idempotent; whoever
+        made the directory unmounts. Until then the image is in use. ImageMissing.
+        """
 
     # sandboxes
     async def create_sandbox(self, spec: SandboxSpec) -> None:

@@ -109,6 +109,7 @@ class FakeRuntime:
         self.used: dict[str, Usage] = {}
         self.calls: list[tuple[str, str]] = []
         self.pulls: list[tuple[str, tuple[Credentials, ...]]] = []
+        self.image_mounts: dict[str, str] = {}
         self.processes: list[FakeProcess] = []
         self.is_open = False
         self._images: dict[str, Image] = {}
@@ -186,6 +187,12 @@ class FakeRuntime:
         if user is not None:
             raise ImageInUse(f"image {reference} is used by container {user.spec.id}")
         del self._images[image.id]
+
+    async def mount_image(self, reference: str, target: str) -> None:
+        image = await self.image(reference)
+        if image is None:
+            raise ImageMissing(f"image {reference} is not present")
+        self.image_mounts[target] = image.id
 
     async def create_sandbox(self, spec: SandboxSpec) -> None:
         self.calls.append(("create_sandbox", spec.id))

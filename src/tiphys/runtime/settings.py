@@ -45,6 +45,11 @@ class RuntimeSettings:
         return self.run_dir / "mount-points"
 
     @property
+    def empty_dir(self) -> Path:
+        """Directories of nothing, below image volumes."""
+        return self.run_dir / "empty"
+
+    @property
     def crun_root(self) -> Path:
         return self.run_dir / "crun"
 

@@ -20,6 +20,7 @@ from tiphys.node.pod.plan import restart_at
 from tiphys.node.pod.state import ContainerState
 from tiphys.node.probes.outcome import Outcome
 from tiphys.node.probes.prober import Prober, Report
+from tiphys.node.volumes import image as image_volumes
 from tiphys.node.volumes.context import VolumeProblem
 from tiphys.runtime.door import (
     ContainerSpec,
@@ -41,6 +42,7 @@ async def fetch_image(work: Work, name: str) -> None:
     """The image of a container, or why there is none."""
     known, container = work.state.container(name), _container(work, name)
     try:
+        await image_volumes.bring(work.pod, container, work.parts.images, work.parts.runtime, work.parts.settings)
         known.image = await work.parts.images.ensure(work.pod, container)
     except ImageProblem as problem:
         known.wait_for(problem.reason, problem.message, problem.retry_at)

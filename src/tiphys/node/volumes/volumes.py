@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tiphys.node.environment import references as environment_references
 from tiphys.node.objects import Objects, Ref
 from tiphys.node.settings import NodeSettings
-from tiphys.node.volumes import config_map, downward, empty_dir, host_path, mounts, projected, secret
+from tiphys.node.volumes import config_map, downward, empty_dir, host_path, image, mounts, projected, secret
 from tiphys.node.volumes.context import Context, Pod, Volume, VolumeProblem
 from tiphys.node.volumes.tokens import Tokens
 
@@ -24,6 +24,7 @@ _KINDS = {
     "downwardAPI": downward.prepare,
     "emptyDir": empty_dir.prepare,
     "hostPath": host_path.prepare,
+    "image": image.prepare,
 }
 _REFERENCES = {
     "configMap": config_map.references,
