@@ -63,7 +63,7 @@ async def test_real_containers_read_an_image_and_execute_nothing_of_it(own_netwo
         created = await box.create({**pod, "spec": {**pod["spec"], "restartPolicy": "Never"}})
         status = await box.until(lambda status: status.get("phase") in ("Failed", "Succeeded"))
         assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 7
-        await box.delete(grace_seconds=0)
+        await box.delete()
         await box.until(lambda status: status == {})
         place = box.agent.settings.pods_dir / created["metadata"]["uid"]
         assert mounts.below(place) == [] and not os.path.exists(place / "volumes")
