@@ -46,6 +46,21 @@ def replication_controller(replicas, status=None, **spec):
     return {"apiVersion": "v1", "kind": "ReplicationController", "metadata": meta, "spec": full, "status": status or {}}
 
 
+def statefulset(replicas, *, image="v1", status=None, annotations=None, strategy=None, **spec):
+    meta = {"name": "db", "namespace": "shop", "uid": "uid-db", "generation": 1, "annotations": annotations or {}}
+    full = {
+        "replicas": replicas,
+        "serviceName": "db",
+        "selector": {"matchLabels": {"app": "web"}},
+        "template": template(image),
+        "podManagementPolicy": "OrderedReady",
+        "updateStrategy": strategy or {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+        "revisionHistoryLimit": 10,
+        **spec,
+    }
+    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": meta, "spec": full, "status": status or {}}
+
+
 def deployment(replicas, *, image="v1", surge=1, unavailable=0, status=None, annotations=None, **spec):
     meta = {"name": "web", "namespace": "shop", "uid": "uid-d", "generation": 1, "annotations": annotations or {}}
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}

@@ -38,6 +38,16 @@ def test_defaults_of_a_deployment():
     assert "enableServiceLinks" not in spec["template"]["spec"]
 
 
+@pytest.mark.parametrize(("most", "kept"), [(2, True), ("50%", True), (0, False), ("0%", False)])
+def test_a_stateful_set_may_have_several_pods_away_at_once_but_not_none(most, kept):
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": most}}
+    rolling = created("apps/v1", "StatefulSet", workload(updateStrategy=strategy))["spec"]["updateStrategy"]
+    assert ("maxUnavailable" in rolling["rollingUpdate"]) is kept
+    strategy["rollingUpdate"]["maxUnavailable"] = "150%"
+    (complaint,) = complaints("apps/v1", "StatefulSet", workload(updateStrategy=strategy))
+    assert "must not be greater than 100%" in complaint
+
+
 def test_a_replication_controller_takes_labels_and_selector_from_its_template():
     made = typed("v1", "ReplicationController", {"spec": {"template": TEMPLATE}})
     assert made["spec"]["selector"] == made["metadata"]["labels"] == LABELS

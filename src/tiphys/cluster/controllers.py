@@ -34,6 +34,7 @@ from tiphys.controllers.replicationcontroller.controller import ReplicationContr
 from tiphys.controllers.resourcequota.controller import ResourceQuotaController
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
+from tiphys.controllers.statefulset.controller import StatefulSetController
 from tiphys.controllers.tainteviction.controller import TaintEvictionController
 from tiphys.reconcile.tools import Tools
 from tiphys.scheduler.scheduler import Scheduler
@@ -49,7 +50,7 @@ SHARED = tuple(
     for place in (
         ("", "v1", "pods"), ("", "v1", "services"), ("", "v1", "endpoints"), ("", "v1", "namespaces"),
         ("", "v1", "persistentvolumeclaims"), ("", "v1", "resourcequotas"), ("", "v1", "replicationcontrollers"),
-        ("apps", "v1", "statefulsets"), ("policy", "v1", "poddisruptionbudgets"),
+        ("apps", "v1", "statefulsets"), ("apps", "v1", "controllerrevisions"), ("policy", "v1", "poddisruptionbudgets"),
         ("", "v1", "nodes"), ("", "v1", "serviceaccounts"), ("apps", "v1", "deployments"),
         ("apps", "v1", "replicasets"), ("discovery.k8s.io", "v1", "endpointslices"),
         ("coordination.k8s.io", "v1", "leases"), ("rbac.authorization.k8s.io", "v1", "clusterroles"),
@@ -87,6 +88,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
         DeploymentController(tools("deployment-controller")).run,
         ReplicaSetController(tools("replicaset-controller")).run,
         ReplicationControllerController(tools("replication-controller")).run,
+        StatefulSetController(tools("statefulset-controller")).run,
         EndpointsController(tools("endpoint-controller")).run,
         EndpointSliceController(tools("endpointslice-controller", "endpoint-slice-controller")).run,
         EndpointSliceMirroringController(tools("endpointslicemirroring-controller")).run,

@@ -108,14 +108,14 @@ class Performed:
 
 async def perform(client: Client, recorder: Recorder, commands: Sequence[Command]) -> Performed:
     """
-    Send the commands in order; a run of Creates or Deletes goes out in growing batches (1, 2, 4, …).
+    Send the commands in order; a run of Creates or Deletes of one resource goes out in growing batches (1, 2, 4, …).
 
     So a template that is refused costs one request, and fifty pods cost six round trips. The first failure stops what
     is left and is raised once its batch has ended: the next plan sees what was done.
     """
     work = _Work(client, recorder, {}, [])
     requeue: float | None = None
-    for kind, run in itertools.groupby(commands, key=type):
+    for (kind, _), run in itertools.groupby(commands, key=_run_of):
         if kind is Requeue:
             seconds = min(command.seconds for command in run if isinstance(command, Requeue))
             requeue = seconds if requeue is None else min(requeue, seconds)
@@ -125,6 +125,11 @@ async def perform(client: Client, recorder: Recorder, commands: Sequence[Command
             for command in run:
                 await work.do(command)
     return Performed(work.versions, work.created, requeue)
+
+
+def _run_of(command: Command) -> tuple[type[Command], Resource | None]:
+    """A pod waits until the claims before it are made."""
+    return type(command), command.resource if isinstance(command, Create | Delete) else None
 
 
 async def _in_batches(work: _Work, commands: Sequence[Command]) -> None:

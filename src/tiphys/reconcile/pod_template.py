@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from tiphys.reconcile.ownership import owner_reference
 
@@ -11,6 +14,9 @@ Object = dict[str, Any]
 
 NAME_MAX = 253
 SUFFIX_LENGTH = 5
+HASH_LENGTH = 10
+# No vowels and no look-alikes: a hash never spells a word.
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def pod_from(template: Mapping[str, Any], owner: Mapping[str, Any]) -> Object:
@@ -25,3 +31,14 @@ def pod_from(template: Mapping[str, Any], owner: Mapping[str, Any]) -> Object:
         if template_meta.get(part):
             pod_meta[part] = template_meta[part]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": pod_meta, "spec": template["spec"]}
+
+
+def hash_of(content: Any, collisions: int) -> str:
+    """Ten letters that name a template; `collisions` moves on to the next name."""
+    data = orjson.dumps(content, option=orjson.OPT_SORT_KEYS) + str(collisions or "").encode()
+    number = int.from_bytes(hashlib.sha256(data).digest()[:8], "big")
+    letters = []
+    for _ in range(HASH_LENGTH):
+        number, index = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[index])
+    return "".join(letters)

@@ -73,10 +73,10 @@ def _generate_selector(metadata: Object, spec: Object) -> None:
 
 
 def drop_unavailable(obj: Object, old: Object | None = None) -> None:
-    """How many pods of a StatefulSet may be away at once is an option that is off: what says so is dropped."""
+    """How many pods of a StatefulSet may be away at once: none at all would stand still for ever, and is dropped."""
     rolling = (obj["spec"].get("updateStrategy") or {}).get("rollingUpdate")
-    if rolling is not None:
-        rolling.pop("maxUnavailable", None)
+    if rolling is not None and rolling.get("maxUnavailable") in (0, "0%"):
+        rolling.pop("maxUnavailable")
 
 
 STRATEGIES: Mapping[tuple[str, str], Strategy] = {

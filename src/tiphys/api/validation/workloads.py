@@ -171,7 +171,9 @@ def _management_errors(spec: Mapping[str, Any]) -> list[FieldError]:
 def _set_strategy_errors(strategy: Mapping[str, Any]) -> list[FieldError]:
     kind, rolling, path = strategy.get("type"), strategy.get("rollingUpdate"), "spec.updateStrategy"
     if kind == "RollingUpdate":
-        return negative_errors(rolling or {}, f"{path}.rollingUpdate.", "partition")
+        where = f"{path}.rollingUpdate"
+        errors = negative_errors(rolling or {}, f"{where}.", "partition")
+        return errors + rolling_errors(rolling or {}, where)[0] + unavailable_errors(rolling or {}, where)
     if kind == "OnDelete":
         if rolling is None:
             return []

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from tiphys.api import resources
 from tiphys.reconcile.ownership import owner_reference
+from tiphys.reconcile.pod_template import HASH_LENGTH, NAME_MAX, hash_of
 
 Object = dict[str, Any]
 
@@ -24,11 +22,6 @@ MAX = "deployment.kubernetes.io/max-replicas"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 # Annotations of the Deployment that its ReplicaSets do not take over.
 NOT_COPIED = {LAST_APPLIED, REVISION, REVISION_HISTORY, DESIRED, MAX, "deprecated.deployment.rollback.to"}
-
-# No vowels and no look-alikes: a hash never spells a word.
-ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-HASH_LENGTH = 10
-NAME_MAX = 253
 
 
 def without_hash(template: Mapping[str, Any]) -> Object:
@@ -48,13 +41,7 @@ def same_template(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def template_hash(template: Mapping[str, Any], collisions: int) -> str:
     """Ten letters that name a template; `collisions` moves on to the next name."""
-    data = orjson.dumps(without_hash(template), option=orjson.OPT_SORT_KEYS) + str(collisions or "").encode()
-    number = int.from_bytes(hashlib.sha256(data).digest()[:8], "big")
-    letters = []
-    for _ in range(HASH_LENGTH):
-        number, index = divmod(number, len(ALPHABET))
-        letters.append(ALPHABET[index])
-    return "".join(letters)
+    return hash_of(without_hash(template), collisions)
 
 
 def find_new(deployment: Object, replicasets: Sequence[Object]) -> Object | None:

@@ -1,0 +1,1 @@
+"""StatefulSet: pods with names, claims and an order of their own."""
