@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import orjson
 
 from tiphys.api import resources
+from tiphys.api.metrics import RESOURCE_GROUP
 from tiphys.api.resources import Resource
 from tiphys.apiserver import boot_objects, boot_storage
 from tiphys.apiserver.cache import Cache
@@ -58,8 +60,24 @@ async def boot(handler: Handler, cache: Cache, advertised: Advertised, *, local_
     async with asyncio.TaskGroup() as tasks:  # together, so that the store commits them together
         for resource, obj in boot_objects.flow_control():
             tasks.create_task(_ensure(handler, cache, resource, obj, boot_objects.PRODUCER))
-        for resource, obj in boot_objects.api_services():
+
+
+async def register(handler: Handler, cache: Cache, served: Iterable[Resource]) -> None:
+    """An APIService for each group and version that is served here, and that it is available."""
+    registered = list(boot_objects.api_services(served))
+    if any(obj["spec"].get("group") == RESOURCE_GROUP for _, obj in registered):
+        await _ensure(handler, cache, *boot_objects.readers())
+    async with asyncio.TaskGroup() as tasks:
+        for resource, obj in registered:
             tasks.create_task(_ensure(handler, cache, resource, obj, boot_objects.AGGREGATOR))
+    await cache.caught_up()
+    async with asyncio.TaskGroup() as tasks:
+        for resource, obj in registered:
+            name = obj["metadata"]["name"]
+            told = boot_objects.told_available(cache.get(resource.group, resource.name, "", name), time.time())
+            if told is not None:
+                path = resource.path("", name, "status")
+                tasks.create_task(_send(handler, "PUT", path, told, boot_objects.AGGREGATOR))
 
 
 def _named(name: str) -> Object:

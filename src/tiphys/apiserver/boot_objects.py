@@ -6,12 +6,14 @@ Clients look at them (`kubectl get flowschemas`, `kubectl get apiservices`); not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources as package_files
 
 import orjson
 
 from tiphys.api import resources
+from tiphys.api.metrics import CUSTOM_GROUP, RESOURCE_GROUP
+from tiphys.api.objects import condition_of, timestamp
 from tiphys.api.resources import Resource
 from tiphys.apiserver.call import Object
 
@@ -32,11 +34,11 @@ def flow_control() -> Iterator[tuple[Resource, Object]]:
             yield resource, obj
 
 
-def api_services() -> Iterator[tuple[Resource, Object]]:
+def api_services(served: Iterable[Resource]) -> Iterator[tuple[Resource, Object]]:
     """One for each group and version that is served here."""
     resource = resources.get("apiregistration.k8s.io", "v1", "apiservices")
     groups: dict[str, list[str]] = {}
-    for one in resources.builtin():
+    for one in served:
         versions = groups.setdefault(one.group, [])
         if one.version not in versions:
             versions.append(one.version)
@@ -51,3 +53,32 @@ def api_services() -> Iterator[tuple[Resource, Object]]:
                 spec["versionPriority"] = 1
             yield resource, {"metadata": {"name": f"{version}.{group}", "labels": _AUTOMANAGED}, "spec": spec}
         priority -= _PRIORITY_STEP if group else 0
+
+
+def readers() -> tuple[Resource, Object]:
+    """Who may view objects may view what they use, as metrics-server has it."""
+    role = {
+        "metadata": {
+            "name": "system:aggregated-metrics-reader",
+            "labels": {f"rbac.authorization.k8s.io/aggregate-to-{who}": "true" for who in ("admin", "edit", "view")},
+        },
+        "rules": [
+            {"apiGroups": [RESOURCE_GROUP], "resources": ["pods", "nodes"], "verbs": ["get", "list", "watch"]},
+            {"apiGroups": [CUSTOM_GROUP], "resources": ["*"], "verbs": ["get", "list"]},
+        ],
+    }
+    return resources.get("rbac.authorization.k8s.io", "v1", "clusterroles"), role
+
+
+def told_available(service: Object | None, now: float) -> Object | None:
+    """The APIService with the condition of what is served here; None if it says so, or is somebody else's."""
+    if service is None or service["spec"].get("service") or condition_of(service, "Available") is not None:
+        return None
+    condition = {
+        "type": "Available",
+        "status": "True",
+        "lastTransitionTime": timestamp(now),
+        "reason": "Local",
+        "message": "Local APIServices are always available",
+    }
+    return {**service, "status": {"conditions": [condition]}}

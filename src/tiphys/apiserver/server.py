@@ -21,6 +21,7 @@ from tiphys.apiserver.call import Admission, Page, Review
 from tiphys.apiserver.chain import Chain, Guards
 from tiphys.apiserver.dispatch import Dispatcher, Verb
 from tiphys.apiserver.expiry import EventExpiry
+from tiphys.apiserver.extensions import Extension
 from tiphys.apiserver.parts import Admitted, Parts
 from tiphys.apiserver.records import NoSealer, Sealer
 from tiphys.apiserver.routing import Router
@@ -55,6 +56,7 @@ class Extras:
     reviews: Mapping[tuple[str, str], Review] = field(default_factory=dict)
     pages: Sequence[Page] = ()
     reach: Reach = field(default_factory=Unreachable)
+    extension: Extension = field(default_factory=Extension)
 
 
 class ApiServer:
@@ -77,8 +79,10 @@ class ApiServer:
             store, self.cache, sealer or NoSealer(), given.admission, given.reviews, now=now, services=self._services
         )
         self._expiry = EventExpiry(parts)
-        router = Router(resources.find, has_group)
-        self._chain = Chain(router, Dispatcher(parts, special_verbs(given.reach)), given.guards, given.pages)
+        self._extension = given.extension
+        router = Router(given.extension.find, given.extension.has_group)
+        special = {**special_verbs(given.reach), **given.extension.verbs}
+        self._chain = Chain(router, Dispatcher(parts, special), given.guards, given.pages)
 
     def handle(self, request: Request) -> Awaitable[Response]:
         """Answer one request."""
@@ -102,15 +106,11 @@ class ApiServer:
         settings = self.settings
         advertised = boot.Advertised(settings.advertise_address, settings.advertise_port, settings.service_cidr)
         await boot.boot(self.handle, self.cache, advertised, local_storage=settings.local_storage)
+        await boot.register(self.handle, self.cache, self._extension.served())
 
     def drain(self) -> None:
         """Finish all watches, so that connections can close."""
         self.cache.end_watches()
-
-
-def has_group(group: str) -> bool:
-    """Whether any built-in resource is in the group."""
-    return any(resource.group == group for resource in resources.builtin())
 
 
 def special_verbs(reach: Reach) -> dict[tuple[str, str, str], Verb]:

@@ -19,6 +19,8 @@ from tiphys.api import errors
 from tiphys.apiserver import answers, pages, secure, server
 from tiphys.apiserver.audit import AuditSettings
 from tiphys.apiserver.cache import Cache
+from tiphys.apiserver.extensions import Extension
+from tiphys.apiserver.metrics.extension import measured
 from tiphys.apiserver.secure import Security, SecuritySettings
 from tiphys.apiserver.server import ApiServer, Extras
 from tiphys.apiserver.subresources.connect import Reach
@@ -154,8 +156,11 @@ def _api_server(
 
     def extras(cache: Cache) -> Extras:
         given = security.extras(cache)
-        own = pages.builtin({"shutdown": readiness})
-        return dataclasses.replace(given, pages=[*given.pages, *own], reach=reach)
+        # What is measured comes from nodes, and autoscalers ask for it: an API alone serves what kube-apiserver does.
+        extension = measured(reach) if settings.run_controllers else Extension()
+        served = extension.served()
+        own = pages.builtin({"shutdown": readiness}, lambda: served)
+        return dataclasses.replace(given, pages=[*given.pages, *own], reach=reach, extension=extension)
 
     own_settings = server.Settings(advertised, port, settings.service_cidr, local_storage=settings.run_controllers)
     return ApiServer(store, own_settings, sealer=security.sealer, extras=extras)

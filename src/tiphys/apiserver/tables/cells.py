@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tiphys.apiserver.tables import cluster, networks, pods, storage, workloads
+from tiphys.apiserver.tables import cluster, metrics, networks, pods, storage, workloads
 from tiphys.apiserver.tables.words import Object, age
 
 Cells = Callable[[Object, float], list[Any]]
@@ -76,4 +76,6 @@ OF: Mapping[str, Cells] = {
     "resourceslices.resource.k8s.io": cluster.resourceslice,
     "flowschemas.flowcontrol.apiserver.k8s.io": cluster.flowschema,
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": cluster.prioritylevelconfiguration,
+    "nodes.metrics.k8s.io": metrics.node,
+    "pods.metrics.k8s.io": metrics.pod,
 }
