@@ -108,7 +108,7 @@ def test_a_volume_is_made_on_the_selected_node_for_that_claim_alone():
     (made,) = claims.plan(chosen, delayed(node=storing_node(), volumes=[volume(cls="local-path")]))
     assert isinstance(made, Create) and made.announce.reason == "ProvisioningSucceeded"
     spec, meta = made.object["spec"], made.object["metadata"]
-    assert (spec["capacity"]["storage"], spec["local"]["path"]) == ("1Gi", "/data/volumes/pvc-uid-data/data")
+    assert (spec["capacity"]["storage"], spec["local"]["path"]) == ("1Gi", "/data/volumes/pvc-uid-data/disk/data")
     assert spec["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] == ["n1"]
     assert storage.is_of(made.object, chosen) and meta["finalizers"] == [storage.LOCAL_PATH]
     assert meta["labels"] == {storage.NODE_LABEL: "n1"} and spec["persistentVolumeReclaimPolicy"] == "Delete"

@@ -120,7 +120,7 @@ def local_volume(claim: Object, storage_class: StorageClass, node: Object) -> Ob
         "volumeMode": mode_of(claim),
         "persistentVolumeReclaimPolicy": storage_class.get("reclaimPolicy") or "Delete",
         "storageClassName": storage_class["metadata"]["name"],
-        "local": {"path": f"{annotations_of(node)[LOCAL_PATH]}/{name}/data"},
+        "local": {"path": f"{annotations_of(node)[LOCAL_PATH]}/{name}/disk/data"},
         "nodeAffinity": {"required": {"nodeSelectorTerms": [term]}},
         "claimRef": _reference(claim),
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 MS_NOSUID = 2
@@ -19,6 +20,16 @@ MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """`root` is the part of its file system that shows at `point`; `device` is the number of what the files lie on."""
+
+    point: Path
+    root: str
+    device: int
+    kind: str
 
 
 def _check(result: int, what: str) -> None:
@@ -42,7 +53,7 @@ def unmount(target: Path) -> None:
 
 def below(path: Path) -> list[Path]:
     """The mount points at and below `path`, deepest first."""
-    found = [point for point, _ in _all() if point.is_relative_to(path)]
+    found = [mount.point for mount in read() if mount.point.is_relative_to(path)]
     return sorted(found, key=lambda point: len(point.parts), reverse=True)
 
 
@@ -58,13 +69,21 @@ def is_mount(path: Path) -> bool:
 
 def is_in_memory(path: Path) -> bool:
     """Whether files made at `path` reach no disk: by the mount that shows, the last of the innermost."""
-    holding = [(len(point.parts), kind) for point, kind in _all() if path.is_relative_to(point)]
+    holding = [(len(mount.point.parts), mount.kind) for mount in read() if path.is_relative_to(mount.point)]
     innermost = max(depth for depth, _ in holding)
     return [kind for depth, kind in holding if depth == innermost][-1] in ("tmpfs", "ramfs")
 
 
-def _all() -> Iterator[tuple[Path, str]]:
-    """(mount point, kind of file system) in the order in which they were mounted."""
+def read() -> Iterator[Mount]:
+    """All that this process sees, in the order in which they were mounted."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         left, _, right = line.partition(" - ")
-        yield Path(left.split(" ")[4].encode().decode("unicode_escape")), right.split(" ")[0]
+        _, _, numbers, root, point = left.split(" ")[:5]
+        major, _, minor = numbers.partition(":")
+        device = os.makedev(int(major), int(minor))
+        yield Mount(Path(_plain(point)), _plain(root), device, right.split(" ")[0])
+
+
+def _plain(path: str) -> str:
+    """Blanks and the like are written as octal numbers."""
+    return path.encode().decode("unicode_escape")
