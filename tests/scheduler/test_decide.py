@@ -1,27 +1,8 @@
 """Which node a pod gets, and what is said if it gets none."""
 
 from builders import node, pod, replicaset
-from tiphys.scheduler.decide import Refusal, choose
-from tiphys.scheduler.ledger import Ledger
-from tiphys.scheduler.nodes import NodeTable
-from tiphys.scheduler.shape import Shapes
-
-
-class Cluster:
-    def __init__(self, *nodes):
-        self.table = NodeTable()
-        self.ledger, self.shapes = Ledger(self.table), Shapes(self.table)
-        for each in nodes:
-            self.table.put(each)
-
-    def place(self, obj, tie_break=0.0):
-        shape = self.shapes.of(obj)
-        choice = choose(self.table, shape, self.ledger.spread(obj), tie_break)
-        if isinstance(choice, Refusal):
-            return choice
-        name = self.table.objects[choice]["metadata"]["name"]
-        self.ledger.place(obj, name, shape)
-        return name
+from scheduler_builders import Cluster
+from tiphys.scheduler.decide import Refusal
 
 
 def asking(name, **requests):
@@ -59,13 +40,14 @@ def test_a_pod_that_goes_makes_room():
     cluster = Cluster(node("a", pods="1"))
     first = asking("p0")
     cluster.place(first)
-    cluster.ledger.remove(first["metadata"]["uid"])
+    cluster.state.ledger.remove(first["metadata"]["uid"])
     assert cluster.place(asking("p1")) == "a"
 
 
 def test_siblings_are_spread():
     owner = replicaset(3)
     cluster = Cluster(node("a", cpu="64"), node("b", cpu="4"))
+    cluster.world.siblings.put(owner)
     placed = {cluster.place(pod(f"p{n}", node="", owner=owner)) for n in range(2)}
     assert placed == {"a", "b"}
 
@@ -81,7 +63,7 @@ def test_a_shape_learns_that_a_node_was_untainted():
     taint = {"key": "k", "effect": "NoSchedule"}
     cluster = Cluster(node("a", taints=[taint]))
     assert isinstance(cluster.place(asking("p0")), Refusal)
-    cluster.table.put(node("a"))
+    cluster.state.table.put(node("a"))
     assert cluster.place(asking("p0")) == "a"
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from builders import node, pod
 from tiphys.scheduler import filters
-from tiphys.scheduler.filters import clashes, first_reason, fits, free_ports, has_room, lacks
-from tiphys.scheduler.nodes import CPU, MEMORY, PODS, NodeTable
+from tiphys.scheduler.filters import clashes, first_reason, fits, free_ports, has_room, shortages
+from tiphys.scheduler.nodes import CPU, MEMORY, PODS, Load, NodeTable
 
 NO_SCHEDULE = {"key": "dedicated", "value": "db", "effect": "NoSchedule"}
 
@@ -24,9 +24,9 @@ def test_a_cordoned_node_takes_only_who_tolerates_it():
     assert first_reason(tolerant, node("a", unschedulable=True)) is None
 
 
-def test_a_taint_is_named():
+def test_a_taint_keeps_pods_away():
     told = first_reason(spec(), node("a", taints=[NO_SCHEDULE]))
-    assert told == "node(s) had untolerated taint(s) {dedicated: db}"
+    assert told == filters.TAINTS
 
 
 def test_a_soft_taint_refuses_nobody():
@@ -60,9 +60,14 @@ def test_room_is_told_for_all_rows_and_for_one():
 def test_what_lacks_is_named():
     table = NodeTable()
     table.put(node("a", cpu="1", memory="1Gi", pods="1"))
-    table.use(table.row_of["a"], {PODS: 1}, (), 1)
-    told = lacks(table, table.row_of["a"], {CPU: 2000, MEMORY: 1, PODS: 1})
-    assert told == ["Insufficient cpu", filters.TOO_MANY_PODS]
+    row = table.row_of["a"]
+    table.use(row, Load({PODS: 1}), 1)
+    told = [(reason, bool(never[row])) for reason, lacking, never in _shortages(table) if lacking[row]]
+    assert told == [(filters.TOO_MANY_PODS, False), ("Insufficient cpu", True)]
+
+
+def _shortages(table):
+    return shortages(table, {CPU: 2000, MEMORY: 1, PODS: 1})
 
 
 @pytest.mark.parametrize(
@@ -80,5 +85,5 @@ def test_two_addresses_may_have_the_same_port():
 def test_nodes_with_the_port_taken_are_left_out():
     table = NodeTable()
     table.put(node("a"))
-    table.use(table.row_of["a"], {}, [("", "TCP", 80)], 1)
+    table.use(table.row_of["a"], Load({}, ports=[("", "TCP", 80)]), 1)
     assert not free_ports(table, [("", "TCP", 80)])[table.row_of["a"]]

@@ -1,15 +1,17 @@
 """What is used where."""
 
-from builders import node, pod, replicaset
-from tiphys.scheduler.ledger import Ledger
-from tiphys.scheduler.nodes import PODS, NodeTable
+from builders import node, pod
+from scheduler_builders import Cluster
+from tiphys.api.selectors import Selector
+from tiphys.scheduler.nodes import PODS
+from tiphys.scheduler.terms import PodSelector
+
+EVERYBODY = (PodSelector(frozenset(("shop",)), Selector()),)
 
 
 def cluster(*names):
-    table = NodeTable()
-    for name in names:
-        table.put(node(name))
-    return table, Ledger(table)
+    found = Cluster(*(node(name) for name in names))
+    return found.state.table, found.state.ledger
 
 
 def count(table, name):
@@ -44,20 +46,31 @@ def test_a_pod_seen_before_its_node_is_counted_when_the_node_comes():
 
 
 def test_a_node_that_comes_back_finds_its_pods_again():
-    table, ledger = cluster("a")
-    ledger.place(pod("web", owner=replicaset(1)), "a")
+    found = Cluster(node("a"))
+    table, ledger = found.state.table, found.state.ledger
+    ledger.place(pod("web"), "a")
     ledger.node_removed("a")
     table.remove("a")
+    assert not found.world.groups.tally(EVERYBODY).any()
     table.put(node("a"))
     ledger.node_added("a")
-    assert count(table, "a") == 1 and ledger.spread(pod("other", owner=replicaset(1)))[table.row_of["a"]] == 1
+    assert count(table, "a") == 1 and found.world.groups.tally(EVERYBODY)[table.row_of["a"]] == 1
 
 
-def test_owners_are_forgotten_with_their_last_pod():
-    _, ledger = cluster("a")
-    ledger.place(pod("web", owner=replicaset(1)), "a")
-    ledger.remove("uid-web")
-    assert ledger.spread(pod("web", owner=replicaset(1))) is None
+def test_what_would_be_is_forgotten():
+    table, ledger = cluster("a")
+    ledger.place(pod("web"), "a")
+    with ledger.without(ledger.on("a")):
+        assert count(table, "a") == 0
+    assert count(table, "a") == 1
+
+
+def test_a_pod_on_its_way_out_counts_for_room_and_not_for_spreading():
+    found = Cluster(node("a"))
+    found.put(pod("web"), "a")
+    found.put(pod("web", deleting=True), "a")
+    assert count(found.state.table, "a") == 1
+    assert not found.world.groups.tally(EVERYBODY, with_ending=False).any()
 
 
 def test_a_resized_pod_is_counted_anew():

@@ -1,7 +1,7 @@
 """The node table and its change logs."""
 
 from builders import node
-from tiphys.scheduler.nodes import CPU, PODS, ChangeLog, NodeTable, amount
+from tiphys.scheduler.nodes import CPU, PODS, ChangeLog, Load, NodeTable, amount
 
 
 def table(*nodes):
@@ -47,7 +47,7 @@ def test_more_room_changes_numbers_and_not_facts():
 def test_the_row_of_a_node_that_went_is_blank_and_used_again():
     nodes = table(node("a"))
     row = nodes.row_of["a"]
-    nodes.use(row, {PODS: 1}, [("", "TCP", 80)], 1)
+    nodes.use(row, Load({PODS: 1}, ports=[("", "TCP", 80)]), 1)
     nodes.remove("a")
     nodes.put(node("b"))
     assert nodes.row_of == {"b": row} and nodes.used[PODS, row] == 0 and not nodes.ports
@@ -61,5 +61,5 @@ def test_the_table_grows_with_its_nodes():
 def test_ports_are_counted():
     nodes = table(node("a"))
     for sign in (1, 1, -1):
-        nodes.use(nodes.row_of["a"], {}, [("", "TCP", 80)], sign)
+        nodes.use(nodes.row_of["a"], Load({}, ports=[("", "TCP", 80)]), sign)
     assert nodes.ports[nodes.row_of["a"]] == {("", "TCP", 80): 1}

@@ -8,7 +8,7 @@ Each gives the reason that `kubectl describe pod` shows. To add one: docs/checkl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,19 @@ import numpy as np
 from tiphys.api.pods import tolerates
 from tiphys.api.selectors import matches_node_selector_term
 from tiphys.scheduler.nodes import PODS, HostPort, Mask, NodeTable
+from tiphys.scheduler.terms import REQUIRED
 
 Object = dict[str, Any]
 
-# The reason why a node cannot take pods of that spec, or None. The taint filter names the taint.
+# The reason why a node cannot take pods of that spec, or None.
 StaticFilter = Callable[[Mapping[str, Any], Object], str | None]
 
 NODE_NAME = "node(s) didn't match the requested node name"
 UNSCHEDULABLE = "node(s) were unschedulable"
+TAINTS = "node(s) had untolerated taint(s)"
 NODE_AFFINITY = "node(s) didn't match Pod's node affinity/selector"
+# Said of all nodes but the one that a pod is made for.
+NOT_PINNED = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
 HOST_PORTS = "node(s) didn't have free ports for the requested pod ports"
 TOO_MANY_PODS = "Too many pods"
 
@@ -46,9 +50,8 @@ def node_name(spec: Mapping[str, Any], node: Object) -> str | None:
 def taints(spec: Mapping[str, Any], node: Object) -> str | None:
     tolerations = spec.get("tolerations") or ()
     for taint in (node.get("spec") or {}).get("taints") or ():
-        if taint["effect"] == "PreferNoSchedule" or any(tolerates(t, taint) for t in tolerations):
-            continue
-        return f"node(s) had untolerated taint(s) {{{taint['key']}: {taint.get('value', '')}}}"
+        if taint["effect"] != "PreferNoSchedule" and not any(tolerates(t, taint) for t in tolerations):
+            return TAINTS
     return None
 
 
@@ -57,7 +60,7 @@ def node_affinity(spec: Mapping[str, Any], node: Object) -> str | None:
     if any(labels.get(key) != wanted for key, wanted in (spec.get("nodeSelector") or {}).items()):
         return NODE_AFFINITY
     affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    required = affinity.get(REQUIRED)
     if required is None:
         return None
     terms: Sequence[Mapping[str, Any]] = required.get("nodeSelectorTerms") or ()
@@ -66,6 +69,7 @@ def node_affinity(spec: Mapping[str, Any], node: Object) -> str | None:
 
 
 STATIC: tuple[StaticFilter, ...] = (node_unschedulable, node_name, taints, node_affinity)
+STATIC_REASONS = (UNSCHEDULABLE, NODE_NAME, TAINTS, NODE_AFFINITY)
 
 
 def first_reason(spec: Mapping[str, Any], node: Object) -> str | None:
@@ -106,11 +110,14 @@ def clashes(port: HostPort, held: Iterable[HostPort]) -> bool:
     )
 
 
-def lacks(table: NodeTable, row: int, request: Mapping[int, int]) -> list[str]:
-    """Which resources a row lacks, as Kubernetes words it: `Insufficient cpu`."""
+def shortages(table: NodeTable, request: Mapping[int, int]) -> Iterator[tuple[str, Mask, Mask]]:
+    """
+    For each resource that a pod asks for: the reason as Kubernetes words it (`Insufficient cpu`), the rows that lack
+    it, and those of them that would lack it if they were empty.
+    """
     names = {column: name for name, column in table.columns.items()}
-    return [
-        TOO_MANY_PODS if column == PODS else f"Insufficient {names[column]}"
-        for column, quantity in sorted(request.items())
-        if table.used[column, row] + quantity > table.allocatable[column, row]
-    ]
+    for column, quantity in sorted(request.items(), key=lambda item: (item[0] != PODS, item[0])):
+        reason = TOO_MANY_PODS if column == PODS else f"Insufficient {names[column]}"
+        lacking = table.used[column] + quantity > table.allocatable[column]
+        never = quantity > table.allocatable[column] if column != PODS else np.zeros(table.rows, dtype=np.bool_)
+        yield reason, lacking, never

@@ -7,117 +7,152 @@ binding takes it back. The informer's events then confirm, move or remove the en
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tiphys.api.objects import controller_of
-from tiphys.scheduler.nodes import HostPort, NodeTable
-from tiphys.scheduler.shape import Shape, host_ports, request_of
+from tiphys.scheduler.claims import claim_names
+from tiphys.scheduler.groups import GroupKey, group_key
+from tiphys.scheduler.holders import HeldKey, held_by
+from tiphys.scheduler.nodes import Load, NodeTable
+from tiphys.scheduler.shape import Shape, load_of
+from tiphys.scheduler.world import World
 
 Object = dict[str, Any]
+Key = tuple[str, str]
 
-
-# What of a spec says how much of a node a pod takes. The rest of a pod changes often, and is not looked at.
+# What of a pod says how much of a node it takes, and what others see of it. The rest changes often, and is not looked
+# at; of the status, what a resize has made of the requests.
 _ASKS = ("containers", "initContainers", "overhead", "resources", "hostNetwork")
 Asks = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One pod's share of a node, and what of its spec that was worked out from."""
+    """One pod on a node, what it takes there, and what of the pod that was worked out from."""
 
+    pod: Object
     node: str
-    request: Mapping[int, int]
-    ports: Sequence[HostPort]
-    owner: str
+    load: Load
+    group: GroupKey
+    held: Sequence[HeldKey]
+    claims: Sequence[Key]
     asks: Asks
+
+    @property
+    def uid(self) -> str:
+        return str(self.pod["metadata"]["uid"])
 
 
 class Ledger:
-    """Keeps the table's `used` and the per-owner counts right."""
+    """Keeps what the table says of use, and what groups and holders say of pods, right."""
 
-    def __init__(self, table: NodeTable) -> None:
+    def __init__(self, table: NodeTable, world: World) -> None:
         self._table = table
+        self._world = world
         self._placed: dict[str, Placed] = {}
-        # What sits on nodes that the table does not know (yet), by node.
-        self._strays: dict[str, set[str]] = {}
-        self._counts: dict[str, NDArray[np.int32]] = {}
-        self._members: dict[str, int] = {}
+        self._by_node: dict[str, dict[str, Placed]] = {}
+        self._claim_users: dict[Key, set[str]] = {}
 
-    def place(self, pod: Object, node: str, shape: Shape | None = None) -> None:
-        """Count the pod on `node`: assumed (its shape is known then), confirmed, or seen for the first time."""
-        uid, spec = pod["metadata"]["uid"], pod["spec"]
-        asks = tuple(spec.get(name) for name in _ASKS)
+    def get(self, uid: str) -> Placed | None:
+        return self._placed.get(uid)
+
+    def on(self, node: str) -> list[Placed]:
+        """The pods of a node."""
+        return list(self._by_node.get(node, {}).values())
+
+    def is_used(self, claim: Key) -> bool:
+        """Whether a placed pod uses a claim (namespace, name)."""
+        return claim in self._claim_users
+
+    def place(self, pod: Object, node: str, shape: Shape | None = None) -> bool:
+        """
+        Count the pod on `node`: assumed (its shape is known then), confirmed, or seen for the first time. True if that
+        changes anything.
+        """
+        uid, group, asks = pod["metadata"]["uid"], group_key(pod), _asks(pod)
         held = self._placed.get(uid)
-        if held is not None and held.node == node and held.asks == asks:
-            return
-        request = shape.request if shape is not None else request_of(self._table, pod)
-        placed = Placed(node, request, shape.ports if shape is not None else host_ports(pod), owner_of(pod), asks)
+        if held is not None and held.node == node and held.group == group and held.asks == asks:
+            return False
+        load = shape.load if shape is not None else load_of(self._table, pod)
+        placed = Placed(pod, node, load, group, held_by(pod), claim_names(pod), asks)
         if held is not None:
             self.remove(uid)
         self._placed[uid] = placed
-        self._members[placed.owner] = self._members.get(placed.owner, 0) + 1
-        self._apply(uid, placed, 1)
+        self._by_node.setdefault(node, {})[uid] = placed
+        self._use_claims(placed, 1)
+        self._apply(placed, 1)
+        return True
 
     def remove(self, uid: str) -> bool:
         """The pod is gone or finished. False if it was not counted."""
         placed = self._placed.pop(uid, None)
         if placed is None:
             return False
-        self._apply(uid, placed, -1)
-        self._members[placed.owner] -= 1
-        if not self._members[placed.owner]:
-            del self._members[placed.owner]
-            self._counts.pop(placed.owner, None)
+        on_node = self._by_node[placed.node]
+        del on_node[uid]
+        if not on_node:
+            del self._by_node[placed.node]
+        self._use_claims(placed, -1)
+        self._apply(placed, -1)
         return True
+
+    @contextmanager
+    def without(self, pods: Iterable[Placed]) -> Iterator[None]:
+        """What would be if these were not there. Everybody who decides within sees the world so."""
+        with self._supposed(pods, -1):
+            yield
+
+    @contextmanager
+    def along_with(self, pods: Iterable[Placed]) -> Iterator[None]:
+        """What would be if these were there too."""
+        with self._supposed(pods, 1):
+            yield
+
+    @contextmanager
+    def _supposed(self, pods: Iterable[Placed], sign: int) -> Iterator[None]:
+        supposed = list(pods)
+        for placed in supposed:
+            self._use_claims(placed, sign)
+            self._apply(placed, sign)
+        try:
+            yield
+        finally:
+            for placed in supposed:
+                self._use_claims(placed, -sign)
+                self._apply(placed, -sign)
 
     def node_added(self, name: str) -> None:
         """Count the pods that were seen before their node was."""
-        for uid in self._strays.pop(name, set()):
-            self._apply(uid, self._placed[uid], 1)
+        for placed in self.on(name):
+            self._apply(placed, 1)
 
     def node_removed(self, name: str) -> None:
-        """The table cleared the row: what sat there is a stray until the node comes back or the pods go."""
-        strays = {uid for uid, placed in self._placed.items() if placed.node == name}
-        if strays:
-            self._strays[name] = strays
-        row = self._table.row_of.get(name)
-        if row is not None:
-            for counts in self._counts.values():
-                if row < len(counts):
-                    counts[row] = 0
+        """What sits on a node that goes is not counted until the node comes back. To be told before the table is."""
+        for placed in self.on(name):
+            self._apply(placed, -1)
 
-    def spread(self, pod: Object) -> NDArray[np.int32] | None:
-        """Pods of the same owner per row; None when there are none."""
-        owner = owner_of(pod)
-        return self._row_counts(owner) if owner in self._members and owner else None
+    def _use_claims(self, placed: Placed, sign: int) -> None:
+        for claim in placed.claims:
+            users = self._claim_users.setdefault(claim, set())
+            users.add(placed.uid) if sign > 0 else users.discard(placed.uid)
+            if not users:
+                del self._claim_users[claim]
 
-    def _row_counts(self, owner: str) -> NDArray[np.int32]:
-        counts = self._counts.get(owner)
-        if counts is None:
-            counts = self._counts[owner] = np.zeros(self._table.rows, dtype=np.int32)
-        elif len(counts) < self._table.rows:
-            grown = np.zeros(self._table.rows, dtype=np.int32)
-            grown[: len(counts)] = counts
-            counts = self._counts[owner] = grown
-        return counts
-
-    def _apply(self, uid: str, placed: Placed, sign: int) -> None:
+    def _apply(self, placed: Placed, sign: int) -> None:
         row = self._table.row_of.get(placed.node)
         if row is None:
-            strays = self._strays.setdefault(placed.node, set())
-            strays.add(uid) if sign > 0 else strays.discard(uid)
             return
-        self._table.use(row, placed.request, placed.ports, sign)
-        if placed.owner:
-            self._row_counts(placed.owner)[row] += sign
+        self._table.use(row, placed.load, sign)
+        self._world.groups.add(placed.group, row, sign)
+        if placed.held:
+            self._world.holders.add(placed.held, row, sign)
+        if placed.claims:
+            self._world.attached.add(placed.claims, row, sign)
 
 
-def owner_of(pod: Object) -> str:
-    """Pods of one controller spread over the nodes; "" for a pod of its own."""
-    owner = controller_of(pod)
-    return str(owner["uid"]) if owner is not None else ""
+def _asks(pod: Object) -> Asks:
+    spec, status = pod["spec"], pod.get("status") or {}
+    resized = [c.get("allocatedResources") for c in status.get("containerStatuses") or () if "allocatedResources" in c]
+    return (*(spec.get(name) for name in _ASKS), resized)

@@ -9,13 +9,15 @@ flags, `numbers` for what is offered and used.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tiphys.api.quantity import milli, value
+from tiphys.scheduler.images import Images
 
 Object = dict[str, Any]
 Vector = NDArray[np.int64]
@@ -29,6 +31,19 @@ CHANGES_MAX = 10_000
 ROWS_FIRST = 16
 
 HostPort = tuple[str, str, int]  # (ip, protocol, port); ip "" is every address
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """
+    What a pod takes from its node: column → amount, and its host ports.
+
+    `scored` is CPU and memory as they count for scores: a container without a request still costs something.
+    """
+
+    request: Mapping[int, int]
+    scored: tuple[int, int] = (0, 0)
+    ports: Sequence[HostPort] = ()
 
 
 def amount(resource: str, quantity: Any) -> int:
@@ -65,9 +80,11 @@ class NodeTable:
         self.exists: Mask = np.zeros(ROWS_FIRST, dtype=np.bool_)
         self.allocatable: Vector = np.zeros((len(BASE_COLUMNS), ROWS_FIRST), dtype=np.int64)
         self.used: Vector = np.zeros((len(BASE_COLUMNS), ROWS_FIRST), dtype=np.int64)
+        self.scored: Vector = np.zeros((2, ROWS_FIRST), dtype=np.int64)
         self.ports: dict[int, dict[HostPort, int]] = {}
         self._free = list(range(ROWS_FIRST - 1, -1, -1))
         self.facts, self.numbers = ChangeLog(), ChangeLog()
+        self.images = Images()
 
     @property
     def rows(self) -> int:
@@ -97,6 +114,7 @@ class NodeTable:
             old = self.objects[row]
         self.objects[row] = node
         self.exists[row] = True
+        self.images.put(row, (node.get("status") or {}).get("images") or ())
         offers_changed = self._set_allocatable(row, (node.get("status") or {}).get("allocatable") or {})
         static_changed = old is None or static_facts(old) != static_facts(node)
         if static_changed:
@@ -112,18 +130,21 @@ class NodeTable:
         self.objects[row] = None
         self.exists[row] = False
         self.allocatable[:, row] = 0
-        self.used[:, row] = 0
+        self.used[:, row] = self.scored[:, row] = 0
+        self.images.put(row, ())
         self.ports.pop(row, None)
         self._free.append(row)
         self.facts.mark(row)
         self.numbers.mark(row)
 
-    def use(self, row: int, request: Mapping[int, int], ports: Iterable[HostPort], sign: int) -> None:
+    def use(self, row: int, load: Load, sign: int) -> None:
         """Account for a pod on a row (`sign` 1) or take it off again (-1)."""
-        for column, quantity in request.items():
+        for column, quantity in load.request.items():
             self.used[column, row] += sign * quantity
+        for column, quantity in enumerate(load.scored):
+            self.scored[column, row] += sign * quantity
         self.numbers.mark(row)
-        for port in ports:
+        for port in load.ports:
             held = self.ports.setdefault(row, {})
             held[port] = held.get(port, 0) + sign
             if held[port] <= 0:
@@ -145,6 +166,7 @@ class NodeTable:
             blank = np.zeros((len(self.columns), grown), dtype=np.int64)
             self.allocatable = np.hstack([self.allocatable, blank])
             self.used = np.hstack([self.used, blank])
+            self.scored = np.hstack([self.scored, np.zeros((2, grown), dtype=np.int64)])
             self._free = list(range(2 * grown - 1, grown - 1, -1))
         return self._free.pop()
 
@@ -152,5 +174,4 @@ class NodeTable:
 def static_facts(node: Mapping[str, Any]) -> tuple[Any, ...]:
     """What filters read of a node besides its numbers."""
     spec = node.get("spec") or {}
-    images = (node.get("status") or {}).get("images")
-    return node["metadata"].get("labels"), spec.get("taints"), spec.get("unschedulable"), images
+    return node["metadata"].get("labels"), spec.get("taints"), spec.get("unschedulable")

@@ -23,10 +23,9 @@ from tiphys.client.informer import Informers
 from tiphys.observe import metrics
 from tiphys.scheduler import filters
 from tiphys.scheduler.decide import Refusal, choose
-from tiphys.scheduler.ledger import Ledger
-from tiphys.scheduler.nodes import NodeTable, static_facts
+from tiphys.scheduler.nodes import static_facts
 from tiphys.scheduler.queue import SchedulingQueue, Waiting
-from tiphys.scheduler.shape import Shapes
+from tiphys.scheduler.state import State
 
 Object = dict[str, Any]
 
@@ -51,9 +50,8 @@ class Scheduler:
         self._client = client
         self._recorder = recorder
         self._now = now
-        self._table = NodeTable()
-        self._ledger = Ledger(self._table)
-        self._shapes = Shapes(self._table)
+        self._state = State()
+        self._table, self._ledger = self._state.table, self._state.ledger
         self._queue = SchedulingQueue()
         self._slots = asyncio.Semaphore(BINDINGS_MAX)
         self._pods = informers.of(PODS)
@@ -87,8 +85,8 @@ class Scheduler:
 
     def _attempt(self, waiting: Waiting, group: asyncio.TaskGroup) -> None:
         pod = waiting.pod
-        shape = self._shapes.of(pod)
-        choice = choose(self._table, shape, self._ledger.spread(pod), random.random())
+        asks = self._state.asks(pod)
+        choice = choose(self._state, asks, random.random())
         if isinstance(choice, Refusal):
             attempts.labels("unschedulable").inc()
             self._queue.refuse(waiting, choice.kinds)
@@ -96,7 +94,7 @@ class Scheduler:
             return
         node = self._table.objects[choice]
         assert node is not None
-        self._ledger.place(pod, node["metadata"]["name"], shape)
+        self._ledger.place(pod, node["metadata"]["name"], asks.shape)
         group.create_task(self._bind(waiting, node["metadata"]["name"]))
 
     async def _bind(self, waiting: Waiting, node: str) -> None:
