@@ -24,6 +24,7 @@ from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
 from tiphys.controllers.endpointslicemirroring.controller import EndpointSliceMirroringController
 from tiphys.controllers.garbage.controller import GarbageController
+from tiphys.controllers.job.controller import JobController
 from tiphys.controllers.loadbalancer.controller import LoadBalancerController
 from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
@@ -36,6 +37,7 @@ from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
 from tiphys.controllers.statefulset.controller import StatefulSetController
 from tiphys.controllers.tainteviction.controller import TaintEvictionController
+from tiphys.controllers.ttlafterfinished.controller import TtlAfterFinishedController
 from tiphys.reconcile.tools import Tools
 from tiphys.scheduler.scheduler import Scheduler
 from tiphys.wire.messages import Identity
@@ -53,7 +55,8 @@ SHARED = tuple(
         ("apps", "v1", "statefulsets"), ("apps", "v1", "controllerrevisions"), ("policy", "v1", "poddisruptionbudgets"),
         ("", "v1", "nodes"), ("", "v1", "serviceaccounts"), ("apps", "v1", "deployments"),
         ("apps", "v1", "replicasets"), ("discovery.k8s.io", "v1", "endpointslices"),
-        ("coordination.k8s.io", "v1", "leases"), ("rbac.authorization.k8s.io", "v1", "clusterroles"),
+        ("coordination.k8s.io", "v1", "leases"), ("batch", "v1", "jobs"), ("batch", "v1", "cronjobs"),
+        ("rbac.authorization.k8s.io", "v1", "clusterroles"),
     )
 )  # fmt: skip
 
@@ -98,6 +101,8 @@ def build(master: Master, informers: Informers) -> list[Run]:
         TaintEvictionController(tools("node-controller", "taint-eviction-controller")).run,
         PodGcController(tools("pod-garbage-collector")).run,
         PersistentVolumeController(tools("persistent-volume-binder", "persistentvolume-controller")).run,
+        JobController(tools("job-controller")).run,
+        TtlAfterFinishedController(tools("ttl-after-finished-controller")).run,
         LoadBalancerController(tools("service-controller")).run,
         ClusterRoleAggregationController(tools("clusterrole-aggregation-controller")).run,
         GarbageController(tools("generic-garbage-collector", "garbage-collector-controller"), metadata).run,

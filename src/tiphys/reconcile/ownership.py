@@ -60,8 +60,14 @@ def claim(
     resource: Resource,
     objects: Iterable[Object],
     matches: Callable[[Object], bool],
+    *,
+    finalizer: str = "",
 ) -> Claim:
-    """Sort `objects` (of `resource`, in the owner's namespace) into owned, to adopt and to release."""
+    """
+    Sort `objects` (of `resource`, in the owner's namespace) into owned, to adopt and to release.
+
+    `finalizer` is what the owner's objects carry: it comes with the adoption and goes with the release.
+    """
     uid, going = uid_of(owner), is_deleting(owner)
     owned: list[Object] = []
     commands: list[Command] = []
@@ -73,18 +79,22 @@ def claim(
             if matches(obj):
                 owned.append(obj)
             elif not going:
-                commands.append(_release(resource, obj, uid))
+                commands.append(_release(resource, obj, uid, finalizer))
         elif not going and not is_deleting(obj) and matches(obj):
             owned.append(obj)
-            commands.append(_adopt(resource, obj, owner))
+            commands.append(_adopt(resource, obj, owner, finalizer))
     return Claim(owned, commands)
 
 
-def _adopt(resource: Resource, obj: Object, owner: Mapping[str, Any]) -> Command:
+def _adopt(resource: Resource, obj: Object, owner: Mapping[str, Any], finalizer: str) -> Command:
     meta = {"uid": uid_of(obj), "ownerReferences": [owner_reference(owner)]}
+    if finalizer:
+        meta["finalizers"] = [finalizer]
     return Patch(resource, key_of(obj), {"metadata": meta}, media_type=STRATEGIC_PATCH)
 
 
-def _release(resource: Resource, obj: Object, owner_uid: str) -> Command:
+def _release(resource: Resource, obj: Object, owner_uid: str, finalizer: str) -> Command:
     meta = {"uid": uid_of(obj), "ownerReferences": [{"$patch": "delete", "uid": owner_uid}]}
+    if finalizer:
+        meta["$deleteFromPrimitiveList/finalizers"] = [finalizer]
     return Patch(resource, key_of(obj), {"metadata": meta}, media_type=STRATEGIC_PATCH)

@@ -1,0 +1,1 @@
+"""Job: run pods until enough of them have succeeded."""
