@@ -61,6 +61,20 @@ def statefulset(replicas, *, image="v1", status=None, annotations=None, strategy
     return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": meta, "spec": full, "status": status or {}}
 
 
+def daemonset(*, image="v1", unavailable=1, surge=0, status=None, annotations=None, **spec):
+    annotations = {"deprecated.daemonset.template.generation": "1", **(annotations or {})}
+    meta = {"name": "log", "namespace": "shop", "uid": "uid-log", "generation": 1, "annotations": annotations}
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": surge}}
+    full = {
+        "selector": {"matchLabels": {"app": "web"}},
+        "template": template(image),
+        "updateStrategy": rolling,
+        "revisionHistoryLimit": 10,
+        **spec,
+    }
+    return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": meta, "spec": full, "status": status or {}}
+
+
 def deployment(replicas, *, image="v1", surge=1, unavailable=0, status=None, annotations=None, **spec):
     meta = {"name": "web", "namespace": "shop", "uid": "uid-d", "generation": 1, "annotations": annotations or {}}
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}

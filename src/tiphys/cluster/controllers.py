@@ -18,6 +18,7 @@ from tiphys.client.informer import Informers
 from tiphys.client.metadata import Metadata
 from tiphys.cluster.master import Master
 from tiphys.controllers.clusterroleaggregation.controller import ClusterRoleAggregationController
+from tiphys.controllers.daemonset.controller import DaemonSetController
 from tiphys.controllers.deployment.controller import DeploymentController
 from tiphys.controllers.disruption.controller import DisruptionController
 from tiphys.controllers.endpoints.controller import EndpointsController
@@ -52,7 +53,8 @@ SHARED = tuple(
     for place in (
         ("", "v1", "pods"), ("", "v1", "services"), ("", "v1", "endpoints"), ("", "v1", "namespaces"),
         ("", "v1", "persistentvolumeclaims"), ("", "v1", "resourcequotas"), ("", "v1", "replicationcontrollers"),
-        ("apps", "v1", "statefulsets"), ("apps", "v1", "controllerrevisions"), ("policy", "v1", "poddisruptionbudgets"),
+        ("apps", "v1", "statefulsets"), ("apps", "v1", "daemonsets"), ("apps", "v1", "controllerrevisions"),
+        ("policy", "v1", "poddisruptionbudgets"),
         ("", "v1", "nodes"), ("", "v1", "serviceaccounts"), ("apps", "v1", "deployments"),
         ("apps", "v1", "replicasets"), ("discovery.k8s.io", "v1", "endpointslices"),
         ("coordination.k8s.io", "v1", "leases"), ("batch", "v1", "jobs"), ("batch", "v1", "cronjobs"),
@@ -92,6 +94,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
         ReplicaSetController(tools("replicaset-controller")).run,
         ReplicationControllerController(tools("replication-controller")).run,
         StatefulSetController(tools("statefulset-controller")).run,
+        DaemonSetController(tools("daemon-set-controller", "daemonset-controller")).run,
         EndpointsController(tools("endpoint-controller")).run,
         EndpointSliceController(tools("endpointslice-controller", "endpoint-slice-controller")).run,
         EndpointSliceMirroringController(tools("endpointslicemirroring-controller")).run,

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tiphys.controllers.deployment.templates import DESIRED, MAX, by_age
+from tiphys.reconcile.shares import resolve
 
 Object = dict[str, Any]
-
-
-def resolve(value: int | str, total: int, *, up: bool) -> int:
-    """An absolute number, or a percentage of `total` rounded up or down."""
-    if isinstance(value, int):
-        return value
-    share = total * int(value.rstrip("%")) / 100
-    return math.ceil(share) if up else math.floor(share)
 
 
 def fenceposts(deployment: Object) -> tuple[int, int]:

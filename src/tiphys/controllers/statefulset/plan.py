@@ -11,7 +11,6 @@ right since: that pod is somebody's to delete.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +31,7 @@ from tiphys.controllers.statefulset.identity import (
 from tiphys.controllers.statefulset.status import Versions, is_healthy, is_of, min_ready_seconds, status_of
 from tiphys.reconcile import history
 from tiphys.reconcile.commands import Announce, Command, Create, Delete, Patch, Requeue, Say, Update
+from tiphys.reconcile.shares import resolve
 
 Object = dict[str, Any]
 
@@ -192,7 +192,7 @@ class _Steps:
         targets = [self.pods[n] for n in reversed(wanted[rolling.get("partition") or 0 :]) if n in self.pods]
         if rolling.get("maxUnavailable") is None:
             return self._roll_one(targets)
-        return self._roll_some(targets, _resolve(rolling["maxUnavailable"], len(wanted)))
+        return self._roll_some(targets, max(resolve(rolling["maxUnavailable"], len(wanted), up=False), 1))
 
     def _is_old(self, pod: Object) -> bool:
         return not is_of(pod, self.versions.update) and not is_deleting(pod)
@@ -227,9 +227,3 @@ class _Steps:
 def _claims_first(commands: Sequence[Command]) -> list[Command]:
     """Pods that are made together find all of their claims."""
     return sorted(commands, key=lambda command: isinstance(command, Create) and command.resource == PODS)
-
-
-def _resolve(value: int | str, total: int) -> int:
-    """An absolute number, or a percentage rounded down; one at least."""
-    number = value if isinstance(value, int) else math.floor(total * int(value.rstrip("%")) / 100)
-    return max(number, 1)
