@@ -26,6 +26,7 @@ from tiphys.controllers.endpointslice.controller import EndpointSliceController
 from tiphys.controllers.endpointslicemirroring.controller import EndpointSliceMirroringController
 from tiphys.controllers.garbage.controller import GarbageController
 from tiphys.controllers.job.controller import JobController
+from tiphys.controllers.horizontalpodautoscaler.controller import HorizontalPodAutoscalerController
 from tiphys.controllers.loadbalancer.controller import LoadBalancerController
 from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
@@ -106,6 +107,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
         PersistentVolumeController(tools("persistent-volume-binder", "persistentvolume-controller")).run,
         JobController(tools("job-controller")).run,
         TtlAfterFinishedController(tools("ttl-after-finished-controller")).run,
+        HorizontalPodAutoscalerController(tools("horizontal-pod-autoscaler")).run,
         LoadBalancerController(tools("service-controller")).run,
         ClusterRoleAggregationController(tools("clusterrole-aggregation-controller")).run,
         GarbageController(tools("generic-garbage-collector", "garbage-collector-controller"), metadata).run,

@@ -1,0 +1,1 @@
+"""HorizontalPodAutoscaler: how many replicas a workload needs for its load."""
