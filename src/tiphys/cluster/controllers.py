@@ -25,8 +25,8 @@ from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
 from tiphys.controllers.endpointslicemirroring.controller import EndpointSliceMirroringController
 from tiphys.controllers.garbage.controller import GarbageController
-from tiphys.controllers.job.controller import JobController
 from tiphys.controllers.horizontalpodautoscaler.controller import HorizontalPodAutoscalerController
+from tiphys.controllers.job.controller import JobController
 from tiphys.controllers.loadbalancer.controller import LoadBalancerController
 from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
@@ -59,6 +59,7 @@ SHARED = tuple(
         ("", "v1", "nodes"), ("", "v1", "serviceaccounts"), ("apps", "v1", "deployments"),
         ("apps", "v1", "replicasets"), ("discovery.k8s.io", "v1", "endpointslices"),
         ("coordination.k8s.io", "v1", "leases"), ("batch", "v1", "jobs"), ("batch", "v1", "cronjobs"),
+        ("autoscaling", "v2", "horizontalpodautoscalers"),
         ("rbac.authorization.k8s.io", "v1", "clusterroles"),
     )
 )  # fmt: skip
