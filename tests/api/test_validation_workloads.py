@@ -3,8 +3,7 @@
 import pytest
 
 from api_builders import complaints, created, typed, update_complaints, updated
-from tiphys.api import resources, strategy
-from tiphys.api.validation.cron import schedule_problem
+from tiphys.api import cron, resources, strategy
 
 LABELS = {"app": "web"}
 TEMPLATE = {"metadata": {"labels": LABELS}, "spec": {"containers": [{"name": "c", "image": "app:1"}]}}
@@ -200,7 +199,7 @@ def test_a_finished_job_says_when_and_why():
     ],
 )
 def test_schedules(schedule, problem):
-    assert schedule_problem(schedule) == problem
+    assert cron.problem(schedule) == problem
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import functools
 import zoneinfo
 from collections.abc import Mapping
 
-from tiphys.api.validation.cron import schedule_problem
+from tiphys.api import cron
 from tiphys.api.validation.fields import FieldError, invalid, not_supported, required
 from tiphys.api.validation.jobs import job_spec_errors
 from tiphys.api.validation.metadata import annotation_errors, label_errors
@@ -43,7 +43,7 @@ def _schedule_errors(spec: Object, old: Object | None) -> list[FieldError]:
     schedule = spec.get("schedule", "")
     if not schedule:
         return [required("spec.schedule")]
-    problem = schedule_problem(schedule)
+    problem = cron.problem(schedule)
     errors = [invalid("spec.schedule", schedule, problem)] if problem else []
     if "TZ" not in schedule:
         return errors
