@@ -5,12 +5,32 @@ import json
 import pytest
 
 from cluster_builders import eventually
-from pod_cluster import FOREVER, container, pod
+from pod_cluster import FOREVER, container, of_kind, pod
 
 pytestmark = pytest.mark.host
 
-BUSY = "while :; do :; done"
+BUSY = "trap exit TERM; while :; do :; done"
+WORKER = "while [ ! -e /go ]; do sleep 0.1; done; " + BUSY
+LABELS = {"app": "worker"}
+
+
+def deployment(name, shell, **main):
+    template = {"metadata": {"labels": LABELS}, "spec": {"containers": [container("main", shell, **main)]}}
+    template["spec"]["terminationGracePeriodSeconds"] = 0
+    return of_kind("Deployment", name, "apps/v1", spec={"selector": {"matchLabels": LABELS}, "template": template})
+
+
+def autoscaler(name, *metrics, most):
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+    spec = {"scaleTargetRef": target, "maxReplicas": most, "metrics": list(metrics)}
+    return of_kind("HorizontalPodAutoscaler", name, "autoscaling/v2", spec=spec)
+
+
+CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
+SLICE = {"limits": {"cpu": "100m"}, "requests": {"cpu": "50m"}}
 MANIFESTS = [
+    deployment("worker", WORKER, resources=SLICE),
+    autoscaler("worker", CPU, most=2),
     pod("busy", BUSY, main={"resources": {"limits": {"cpu": "300m"}}}),
     pod("two", containers=[container("one", FOREVER), container("other", FOREVER)]),
 ]
@@ -52,3 +72,18 @@ def test_top_shows_the_node(live):
 def test_the_api_is_registered_as_available(live):
     found = json.loads(live.ask("/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io")[1])
     assert found["status"]["conditions"][0]["status"] == "True"
+
+
+def test_load_brings_replicas(live):
+    live.settle("worker")
+
+    def watched():
+        status = json.loads(live.kubectl("get", "hpa", "worker", "-o", "json"))["status"]
+        active = [one["status"] for one in status["conditions"] if one["type"] == "ScalingActive"]
+        return status if active == ["True"] else None
+
+    assert eventually(watched, "the autoscaler sees the load", 20)["desiredReplicas"] == 1
+    live.kubectl("exec", "deploy/worker", "--", "touch", "/go")
+    assert "above target" in live.event("worker", "SuccessfulRescale")
+    live.settle("worker")
+    assert len(live.pods("app=worker")) == 2
