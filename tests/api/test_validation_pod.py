@@ -242,3 +242,16 @@ def test_a_container_that_has_ended_for_good_stays_so():
     assert update_complaints(old, ran({"running": {}}), "status") == [
         "status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"
     ]
+
+
+@pytest.mark.parametrize("action", ["Restart", "RestartAllContainers"])
+def test_a_container_whose_own_rules_say_so_begins_again(action):
+    rule = {"action": action, "exitCodes": {"operator": "In", "values": [7]}}
+    one = {**CONTAINER, "restartPolicy": "Never", "restartPolicyRules": [rule]}
+
+    def ran(state):
+        spec = pod(restartPolicy="Never", containers=[one])
+        return spec | {"status": {"containerStatuses": [{"name": "c", "state": state}]}}
+
+    old = updated(created("v1", "Pod", ran({})), ran({"terminated": {"exitCode": 7}}), "status")
+    assert update_complaints(old, ran({"waiting": {}}), "status") == []

@@ -8,6 +8,7 @@ from builders import node
 from node_builders import container, new_pod, on_a_node, phase
 from tiphys.api import resources
 from tiphys.node.admission import refusal
+from tiphys.node.machine import Machine
 
 
 def affine(key, operator, *values):
@@ -97,13 +98,21 @@ def test_of_two_that_come_at_once_the_first_is_taken(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("context", "reason"),
+    ("context", "host", "reason"),
     [
-        ({"appArmorProfile": {"type": "RuntimeDefault"}}, "AppArmor"),
-        ({"supplementalGroupsPolicy": "Strict"}, "SupplementalGroupsPolicyNotSupported"),
+        ({"appArmorProfile": {"type": "Localhost", "localhostProfile": "p"}}, Machine(), "AppArmor"),
+        ({"appArmorProfile": {"type": "RuntimeDefault"}}, Machine(apparmor=True), "AppArmor"),
+        ({"seLinuxOptions": {"level": "s0"}}, Machine(selinux=True), "SELinux"),
     ],
 )
-def test_a_promise_about_security_that_is_not_kept_here_is_refused(context, reason):
-    assert refusal(new_pod(securityContext=context), [], HERE).reason == reason
+def test_a_promise_about_security_that_is_not_kept_here_is_refused(context, host, reason):
+    assert refusal(new_pod(securityContext=context), [], HERE, (), host).reason == reason
+
+
+def test_what_the_host_keeps_or_has_no_word_for_is_taken():
+    profile = {"appArmorProfile": {"type": "Localhost", "localhostProfile": "p"}}
+    assert refusal(new_pod(securityContext=profile), [], HERE, (), Machine(apparmor=True)) is None
+    assert refusal(new_pod(securityContext={"seLinuxOptions": {"level": "s0"}}), [], HERE) is None
+    assert refusal(new_pod(securityContext={"supplementalGroupsPolicy": "Strict"}), [], HERE) is None
     unconfined = {"appArmorProfile": {"type": "Unconfined"}, "supplementalGroupsPolicy": "Merge"}
     assert refusal(new_pod(securityContext=unconfined), [], HERE) is None

@@ -162,3 +162,37 @@ def test_who_is_killed_first_follows_the_class():
     assert limits.cgroup_of(guaranteed) == "podu" and limits.cgroup_of(burstable) == "burstable/podu"
     scores = [limits.oom_score_adj(p, p["spec"]["containers"][0], 8 << 30) for p in (guaranteed, burstable, pod())]
     assert scores == [-997, 875, 1000]
+
+
+def memory(amount, name="c", **fields):
+    return container(name, resources={"requests": {"memory": amount}}, **fields)
+
+
+def score(of, *, whole=None, inits=(), mains=None):
+    made = pod(containers=mains or [of], initContainers=list(inits), **({"resources": whole} if whole else {}))
+    return limits.oom_score_adj(made, of, 8 << 30)
+
+
+def test_what_a_pod_asks_for_as_a_whole_is_shared_by_its_containers():
+    assert score(memory("1Gi")) == 875
+    assert score(memory("1Gi"), whole={"requests": {"memory": "4Gi"}}) == 500
+    both = [memory("1Gi"), memory("1Gi", "other")]
+    assert score(both[0], whole={"requests": {"memory": "4Gi"}}, mains=both) == 750
+
+
+def test_a_sidecar_is_not_killed_before_those_that_it_serves():
+    sidecar = memory("1Mi", "s", restartPolicy="Always")
+    assert score(sidecar, inits=[sidecar], mains=[memory("4Gi")]) == 500
+
+
+def test_a_pods_overhead_is_in_its_limits():
+    made = limits.pod_resources(pod(containers=[sized("1", "64Mi")], overhead={"cpu": "500m", "memory": "16Mi"}))
+    assert (made.cpu_quota_us, made.memory_limit_bytes) == (150_000, 80 << 20)
+    assert made.cpu_shares == 1536
+
+
+def test_strict_groups_and_profiles_of_the_host_reach_the_runtime(tmp_path):
+    context = {"supplementalGroupsPolicy": "Strict", "appArmorProfile": {"type": "Localhost", "localhostProfile": "p"}}
+    told = security_of(pod(securityContext=context), container(), tmp_path)
+    assert (told.strict_groups, told.apparmor) == (True, "p")
+    assert security_of(pod(securityContext=context), container(securityContext={"privileged": True}), tmp_path)

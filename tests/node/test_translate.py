@@ -104,3 +104,12 @@ def test_the_hosts_network_needs_no_lease(tmp_path):
 def test_host_ports_become_forwards(tmp_path):
     pod = pod_of(tmp_path, container(ports=[{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81}]))
     assert port_forwards(pod) == [PortForward("", 8080, "TCP", 80)]
+
+
+def test_the_kernel_knows_a_pod_by_its_full_name_if_it_wants_that(tmp_path):
+    named = {"hostname": "inner", "subdomain": "outer", "setHostnameAsFQDN": True}
+    full = "inner.outer.shop.svc.cluster.local"
+    assert sandbox_spec(pod_of(tmp_path, **named), LEASE, settings(tmp_path)).hostname == full
+    assert dict(told(tmp_path, container(), **named).env)["HOSTNAME"] == full
+    with pytest.raises(RuntimeFailure, match="64 characters is the max"):
+        sandbox_spec(pod_of(tmp_path, **{**named, "subdomain": "o" * 40}), LEASE, settings(tmp_path))

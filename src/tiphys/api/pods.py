@@ -53,6 +53,25 @@ def is_sidecar(container: Container) -> bool:
     return container.get("restartPolicy") == "Always"
 
 
+RESTART_ALL = "RestartAllContainers"
+
+
+def restart_rule(container: Container, exit_code: int) -> str:
+    """The action of the first of a container's own rules that an exit code meets; "" if there is none."""
+    for rule in container.get("restartPolicyRules") or ():
+        codes = rule.get("exitCodes") or {}
+        listed = exit_code in (codes.get("values") or ())
+        if listed == (codes.get("operator") == "In"):
+            return str(rule.get("action") or "")
+    return ""
+
+
+def may_restart_all(containers: Iterable[Container]) -> bool:
+    """Whether the end of one of them can make all containers of the pod begin anew."""
+    rules = (rule for container in containers for rule in container.get("restartPolicyRules") or ())
+    return any(rule.get("action") == RESTART_ALL for rule in rules)
+
+
 def tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
     """Whether one toleration lets its pod stand one taint."""
     if toleration.get("effect") and toleration["effect"] != taint.get("effect"):

@@ -13,37 +13,47 @@ from typing import Any
 from tiphys.api import pods, quantity
 from tiphys.network.door import PortForward
 from tiphys.node import translate
+from tiphys.node.machine import Machine
 from tiphys.node.pod import spec
 from tiphys.node.pod.facts import Waiting
 from tiphys.node.security import forbidden_sysctl
+
+NOTHING = Machine()
 
 Pod = Mapping[str, Any]
 Node = Mapping[str, Any]
 
 
-def refusal(pod: Pod, others: Iterable[Pod], node: Node, allowed_sysctls: tuple[str, ...] = ()) -> Waiting | None:
+def refusal(
+    pod: Pod, others: Iterable[Pod], node: Node, allowed_sysctls: tuple[str, ...] = (), machine: Machine = NOTHING
+) -> Waiting | None:
     """Why the pod is not taken; None when it is. `others` are the pods that hold something here."""
     others = list(others)
     sysctl = forbidden_sysctl(pod, allowed_sysctls)
     if sysctl:
         return Waiting("SysctlForbidden", sysctl)
     return (
-        _not_supported(pod)
+        _not_supported(pod, machine)
         or _lacks_resources(pod, others, node)
         or _wrong_node(pod, node)
         or _ports_taken(pod, others)
     )
 
 
-def _not_supported(pod: Pod) -> Waiting | None:
-    """A promise about security that this node does not keep is refused, never forgotten."""
+def _not_supported(pod: Pod, machine: Machine) -> Waiting | None:
+    """
+    A promise about security that this node does not keep is refused, never forgotten. SELinux is no promise where the
+    kernel has none, as with every kubelet.
+    """
     shared = pod["spec"].get("securityContext") or {}
     contexts = [shared, *(one.get("securityContext") or {} for one in spec.all_containers(pod))]
-    if any((context.get("appArmorProfile") or {}).get("type", "Unconfined") != "Unconfined" for context in contexts):
-        return Waiting("AppArmor", "Cannot enforce AppArmor: AppArmor profiles are not supported on this node")
-    if shared.get("supplementalGroupsPolicy") == "Strict":
-        reason = "SupplementalGroupsPolicyNotSupported"
-        return Waiting(reason, "SupplementalGroupsPolicy=Strict is not supported in this node")
+    profiles = {(context.get("appArmorProfile") or {}).get("type", "Unconfined") for context in contexts}
+    if profiles - {"Unconfined"} and not machine.apparmor:
+        return Waiting("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
+    if "RuntimeDefault" in profiles:
+        return Waiting("AppArmor", "Cannot enforce AppArmor: this node has no default profile, name one of the host's")
+    if machine.selinux and any(context.get("seLinuxOptions") for context in contexts):
+        return Waiting("SELinux", "SELinux labels of containers are not supported on this node")
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,13 +29,17 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """`objects` maps what is referred to, to the object or None; `services` are those that links are made for."""
+    """
+    `objects` maps what is referred to, to the object or None; `services` are those that links are made for. `from_file`
+    gives what a file of a volume says of a name (`fileKeyRef`), None if nothing.
+    """
 
     objects: Mapping[Ref, Object | None] = field(default_factory=dict)
     services: Sequence[Mapping[str, Any]] = ()
     pod_ip: str = ""
     host_ip: str = ""
     allocatable: Mapping[str, str] = field(default_factory=dict)
+    from_file: Callable[[Mapping[str, Any]], str | None] = lambda _: None
 
 
 # what is needed
@@ -45,7 +49,7 @@ def references(pod: Pod) -> set[Ref]:
     """The ConfigMaps and Secrets that the environments of a pod refer to."""
     namespace = pod["metadata"]["namespace"]
     found = set()
-    for container in [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]:
+    for container in _containers(pod):
         for source in container.get("envFrom") or ():
             for field_name, kind in (("configMapRef", "configmaps"), ("secretRef", "secrets")):
                 if source.get(field_name):
@@ -55,6 +59,11 @@ def references(pod: Pod) -> set[Ref]:
                 if (entry.get("valueFrom") or {}).get(field_name):
                     found.add(Ref(kind, namespace, entry["valueFrom"][field_name]["name"]))
     return found
+
+
+def _containers(pod: Pod) -> list[Container]:
+    spec = pod["spec"]
+    return [*(spec.get("initContainers") or ()), *spec["containers"], *(spec.get("ephemeralContainers") or ())]
 
 
 # the whole
@@ -122,6 +131,8 @@ def _value_from(pod: Pod, container: Container, source: Mapping[str, Any], sourc
         return field_value(pod, source["fieldRef"]["fieldPath"], sources)
     if source.get("resourceFieldRef"):
         return resource_value(pod, container, source["resourceFieldRef"], sources)
+    if source.get("fileKeyRef"):
+        return _file_value(source["fileKeyRef"], sources)
     if not (source.get("configMapKeyRef") or source.get("secretKeyRef")):
         raise ConfigError(f"environment variables from {', '.join(source)} are not supported")
     kind, singular, ref = _named(source, "configMapKeyRef", "secretKeyRef")
@@ -138,6 +149,13 @@ def _value_from(pod: Pod, container: Container, source: Mapping[str, Any], sourc
         label = "ConfigMap" if kind == "configmaps" else "Secret"
         raise ConfigError(f"couldn't find key {ref['key']} in {label} {namespace}/{ref['name']}")
     return values[ref["key"]].decode("utf-8", "replace")
+
+
+def _file_value(ref: Mapping[str, Any], sources: Sources) -> str | None:
+    value = sources.from_file(ref)
+    if value is None and not ref.get("optional"):
+        raise ConfigError(f'environment variable key "{ref["key"]}" not found in file "{ref["path"]}"')
+    return value
 
 
 # the downward API

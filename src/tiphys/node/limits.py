@@ -98,9 +98,24 @@ def oom_score_adj(pod: Pod, container: Container, memory_capacity: int) -> int:
         return GUARANTEED_SCORE
     if qos == "BestEffort":
         return BEST_EFFORT_SCORE
-    requested = _value(((container.get("resources") or {}).get("requests") or {}).get("memory"))
+    if spec.is_sidecar(container):
+        # Never before those that it serves.
+        requested = max(_memory_requested(pod, one) for one in (container, *spec.main_containers(pod)))
+    else:
+        requested = _memory_requested(pod, container)
     score = 1000 - 1000 * requested // max(memory_capacity, 1)
     return min(max(score, 1000 + GUARANTEED_SCORE), BEST_EFFORT_SCORE - 1)
+
+
+def _memory_requested(pod: Pod, container: Container) -> int:
+    """What a container asks for, with its share of what the pod as a whole asks for beyond its containers."""
+    own = _value(((container.get("resources") or {}).get("requests") or {}).get("memory"))
+    whole = ((pod["spec"].get("resources") or {}).get("requests") or {}).get("memory")
+    if whole is None:
+        return own
+    sharing = [c for c in spec.all_containers(pod) if c in spec.main_containers(pod) or spec.is_sidecar(c)]
+    asked = sum(_value(((c.get("resources") or {}).get("requests") or {}).get("memory")) for c in sharing)
+    return own + max(_value(whole) - asked, 0) // len(sharing)
 
 
 def _milli(text: Any) -> int:

@@ -20,7 +20,10 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`capacity` and `allocatable` are quantities by resource name; `info` is Node.status.nodeInfo."""
+    """
+    `capacity` and `allocatable` are quantities by resource name; `info` is Node.status.nodeInfo. `apparmor` and
+    `selinux`: whether the kernel enforces them.
+    """
 
     capacity: Mapping[str, str] = field(default_factory=dict)
     allocatable: Mapping[str, str] = field(default_factory=dict)
@@ -28,6 +31,8 @@ class Machine:
     hostname: str = ""
     architecture: str = "amd64"
     info: Mapping[str, object] = field(default_factory=dict)
+    apparmor: bool = False
+    selinux: bool = False
 
 
 def read_machine(settings: NodeSettings, runtime_version: str, version: str) -> Machine:
@@ -68,7 +73,16 @@ def read_machine(settings: NodeSettings, runtime_version: str, version: str) -> 
         "operatingSystem": "linux",
         "architecture": architecture,
     }
-    return Machine(capacity, allocatable, memory, socket.gethostname().lower(), architecture, info)
+    return Machine(
+        capacity,
+        allocatable,
+        memory,
+        socket.gethostname().lower(),
+        architecture,
+        info,
+        apparmor=_text("/sys/module/apparmor/parameters/enabled") == "Y",
+        selinux=_text("/sys/fs/selinux/enforce") != "",
+    )
 
 
 def memory_info() -> dict[str, int]:

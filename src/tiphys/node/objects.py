@@ -73,6 +73,15 @@ class Objects:
         self._given[ref] = revision_of(found)
         return found
 
+    async def runtime_class(self, name: str) -> Object | None:
+        """Asked for each time: few pods name one, and it does not change."""
+        try:
+            return await self._client.get(resources.get("node.k8s.io", "v1", "runtimeclasses"), name)
+        except StatusError as error:
+            if error.code == 404:
+                return None
+            raise
+
     async def token(self, namespace: str, account: str, request: Object) -> Object:
         """A TokenRequest's answer for a service account."""
         body = {**request, "metadata": {"name": account, "namespace": namespace}}

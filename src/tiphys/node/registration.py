@@ -28,6 +28,9 @@ LEASE_NAMESPACE = "kube-node-lease"
 RENEWALS_PER_LEASE = 4
 RETRY_SECONDS = 1.0
 IMAGES_SHOWN_MAX = 50
+HANDLER_FEATURES = {"recursiveReadOnlyMounts": True, "userNamespaces": False}
+# What the API server may ask of a node of this version and not of an older one.
+DECLARED_FEATURES = ("InPlacePodLevelResourcesVerticalScaling", "RestartAllContainersOnContainerExits")
 NAMES_SHOWN_MAX = 5
 
 log = logging.getLogger(__name__)
@@ -84,6 +87,9 @@ def node_status(settings: NodeSettings, machine: Machine, images: Iterable[Image
         "daemonEndpoints": {"kubeletEndpoint": {"Port": settings.port}},
         "nodeInfo": dict(machine.info),
         "images": image_list(images),
+        "features": {"supplementalGroupsPolicy": True},
+        "runtimeHandlers": [{"name": name, "features": dict(HANDLER_FEATURES)} for name in ("", "crun")],
+        "declaredFeatures": list(DECLARED_FEATURES),
     }
 
 

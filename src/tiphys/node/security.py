@@ -52,11 +52,17 @@ def security_of(pod: Pod, container: Container, seccomp_dir: Path) -> Security:
         seccomp="unconfined" if privileged else _seccomp(_first(own, shared, "seccompProfile"), seccomp_dir),
         unmasked_proc=own.get("procMount") == "Unmasked",
         run_as_non_root=bool(_first(own, shared, "runAsNonRoot")),
+        strict_groups=shared.get("supplementalGroupsPolicy") == "Strict",
+        apparmor="" if privileged else _apparmor(_first(own, shared, "appArmorProfile")),
     )
 
 
 def _first(own: Mapping[str, Any], shared: Mapping[str, Any], name: str) -> Any:
     return own[name] if own.get(name) is not None else shared.get(name)
+
+
+def _apparmor(profile: Mapping[str, Any] | None) -> str:
+    return str(profile.get("localhostProfile") or "") if profile is not None and profile["type"] == "Localhost" else ""
 
 
 def _seccomp(profile: Mapping[str, Any] | None, seccomp_dir: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from tiphys.network.door import Lease, PortForward
 from tiphys.node import limits
 from tiphys.node.environment import ConfigError, Sources, environment, expand
-from tiphys.node.files import PodFiles, hostname_of
+from tiphys.node.files import PodFiles, domain_of, hostname_of
 from tiphys.node.pod import spec
 from tiphys.node.pod.facts import Run
 from tiphys.node.security import security_of, sysctls_of, verify_non_root
@@ -21,7 +21,7 @@ from tiphys.node.settings import NodeSettings
 from tiphys.node.volumes import image as image_volumes
 from tiphys.node.volumes import subpath
 from tiphys.runtime import names
-from tiphys.runtime.door import ContainerSpec, ContainerStatus, Image, Mount, RuntimeFailure, SandboxSpec
+from tiphys.runtime.door import ContainerSpec, ContainerStatus, Device, Image, Mount, RuntimeFailure, SandboxSpec
 
 Pod = Mapping[str, Any]
 Container = Mapping[str, Any]
@@ -35,6 +35,7 @@ HASH = "io.kubernetes.container.hash"
 IMAGE = "io.kubernetes.container.image"
 IMAGE_ID = "io.kubernetes.container.imageID"
 
+KERNEL_NAME_MAX = 64
 TERMINATION_LOG = "/dev/termination-log"
 _API_DATA = ("configMap", "secret", "downwardAPI", "projected")
 _PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
@@ -65,7 +66,7 @@ def sandbox_spec(pod: Pod, lease: Lease | None, settings: NodeSettings) -> Sandb
         raise RuntimeFailure("user namespaces (hostUsers: false) are not supported on this node")
     return SandboxSpec(
         id=sandbox_id(pod),
-        hostname=hostname_of(pod, settings.node_name),
+        hostname=kernel_name(pod, settings),
         cgroup=limits.cgroup_of(pod),
         netns=lease.path if lease is not None else "",
         host_ipc=bool(pod["spec"].get("hostIPC")),
@@ -75,6 +76,20 @@ def sandbox_spec(pod: Pod, lease: Lease | None, settings: NodeSettings) -> Sandb
         sysctls=sysctls_of(pod),
         labels=pod_labels(pod),
     )
+
+
+def kernel_name(pod: Pod, settings: NodeSettings) -> str:
+    """What the kernel knows the pod by, with its domain where the pod wants that. RuntimeFailure if it is too long."""
+    host, domain = hostname_of(pod, settings.node_name), domain_of(pod, settings.cluster_domain)
+    if not (pod["spec"].get("setHostnameAsFQDN") and domain) or pod["spec"].get("hostNetwork"):
+        return host
+    full = f"{host}.{domain}"
+    if len(full) > KERNEL_NAME_MAX:
+        raise RuntimeFailure(
+            f"failed to construct FQDN from pod hostname and cluster domain, FQDN {full} is too long "
+            f"({KERNEL_NAME_MAX} characters is the max, {len(full)} characters requested)"
+        )
+    return full
 
 
 def pod_labels(pod: Pod) -> dict[str, str]:
@@ -107,9 +122,10 @@ def container_spec(pod: Pod, container: Container, attempt: int, image: Image, p
         log_path=place.log_path,
         command=tuple(expand(text, env) for text in container.get("command") or ()),
         args=tuple(expand(text, env) for text in container.get("args") or ()),
-        env=[("HOSTNAME", hostname_of(pod, place.settings.node_name)), *env.items()],
+        env=[("HOSTNAME", kernel_name(pod, place.settings)), *env.items()],
         working_dir=container.get("workingDir") or "",
         mounts=mounts_of(pod, container, attempt, env, place),
+        devices=block_devices(pod, container, place),
         resources=limits.container_resources(container, place.settings.pod_pids_limit),
         security=security,
         tty=bool(container.get("tty")),
@@ -166,6 +182,7 @@ def run_of(status: ContainerStatus) -> Run:
         exit_code=status.exit_code,
         signal=status.signal,
         oom_killed=status.oom_killed,
+        user=status.user,
     )
 
 
@@ -214,3 +231,20 @@ def _holds_api_data(pod: Pod, name: str) -> bool:
     """Files that the node keeps like API objects are nobody else's to write, whatever the mount says."""
     volumes = pod["spec"].get("volumes") or ()
     return any(volume["name"] == name and any(volume.get(kind) for kind in _API_DATA) for volume in volumes)
+
+
+def _is_read_only(pod: Pod, name: str) -> bool:
+    """Whether the pod wants a claim for reading alone, whatever its mounts say."""
+    claims = [v.get("persistentVolumeClaim") or {} for v in pod["spec"].get("volumes") or () if v["name"] == name]
+    return any(claim.get("readOnly") for claim in claims)
+
+
+def block_devices(pod: Pod, container: Container, place: Place) -> Sequence[Device]:
+    """The volumes that the container uses as disks."""
+    devices = []
+    for use in container.get("volumeDevices") or ():
+        source = place.volumes.get(use["name"])
+        if source is None:
+            raise ConfigError(f'volume "{use["name"]}" of container "{container["name"]}" is not there')
+        devices.append(Device(source, use["devicePath"], "r" if _is_read_only(pod, use["name"]) else "rwm"))
+    return devices

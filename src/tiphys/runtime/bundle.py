@@ -122,7 +122,9 @@ def _process(spec: ContainerSpec, image: Image, user: User, held: list[str], san
         raise StartFailed("no command specified: neither the container nor its image has one")
     # Who is not root holds nothing until a file gives it, as with every container runtime.
     active = held if user.uid == 0 else []
+    profile = {"apparmorProfile": spec.security.apparmor} if spec.security.apparmor else {}
     return {
+        **profile,
         "terminal": spec.tty,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": [user.gid, *user.groups]},
         "args": command,

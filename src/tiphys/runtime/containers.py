@@ -52,6 +52,7 @@ class Record:
     started_at: float = 0.0
     pid: int = 0
     filter: str = ""
+    user: tuple[int, int, tuple[int, ...]] | None = None
     ended: dict[str, Any] | None = None
 
     @property
@@ -62,7 +63,7 @@ class Record:
         spec, ended = self.spec, self.ended or {}
         return ContainerStatus(
             spec.id, spec.sandbox, spec.name, self.state, 0 if self.ended else self.pid, self.image_id,
-            self.created_at, self.started_at, labels=spec.labels, **ended,
+            self.created_at, self.started_at, labels=spec.labels, user=self.user, **ended,
         )  # fmt: skip
 
 
@@ -118,8 +119,9 @@ class Containers:
             (directory / "config.json").write_text(json.dumps(config))
             (directory / monitor.CONFIG_LINK).symlink_to("config.json")
             Path(spec.log_path).parent.mkdir(parents=True, exist_ok=True)
-            record = Record(spec, stored.image.id, place.cgroup, time.time(), filter=known_filter)
-            more = {"image_id": record.image_id, "cgroup": record.cgroup, "created_at": record.created_at}
+            held = (user.uid, user.gid, (user.gid, *user.groups))
+            record = Record(spec, stored.image.id, place.cgroup, time.time(), filter=known_filter, user=held)
+            more = {"image_id": record.image_id, "cgroup": record.cgroup, "created_at": record.created_at, "user": held}
             records.write_spec(directory / RECORD, spec, **more)
         except BaseException:
             self.wipe(spec.id)
@@ -133,6 +135,7 @@ class Containers:
         if raw is None:
             return None
         record = Record(records.container_spec(raw["spec"]), raw["image_id"], raw["cgroup"], raw["created_at"])
+        record.user = _user(raw.get("user"))
         record.ended = records.read(directory / ENDED)
         started = directory / STARTED
         if started.exists():
@@ -282,6 +285,10 @@ class Containers:
         os.chdir(self._storage.overlay_dir)
         kernel.mount("overlay", str(root), "overlay", 0, f"lowerdir={image}{below}{rest}")
         os.chdir("/")
+
+
+def _user(raw: list[Any] | None) -> tuple[int, int, tuple[int, ...]] | None:
+    return (raw[0], raw[1], tuple(raw[2])) if raw else None
 
 
 def _kill_and_wait(pid: int) -> None:

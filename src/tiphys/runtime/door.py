@@ -116,7 +116,10 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """`user` None takes the image's. `seccomp` is "default", "unconfined" or the path of a profile."""
+    """
+    `user` None takes the image's. `seccomp` is "default", "unconfined" or the path of a profile. `strict_groups`: none
+    but those that are named here, whatever the image says of the user. `apparmor` is a profile that the kernel has.
+    """
 
     user: int | None = None
     group: int | None = None
@@ -129,6 +132,8 @@ class Security:
     seccomp: str = "default"
     unmasked_proc: bool = False
     run_as_non_root: bool = False
+    strict_groups: bool = False
+    apparmor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +171,7 @@ class ContainerStatus:
     """
     `state` is "created", "running" or "exited"; times are Unix seconds, 0.0 when it has not happened. A container that
     could not be started has exited with 128 and a `message`. `signal` stays 0 where the monitor tells only 128 + n.
+    `user` are the numbers that its first process was started with: user, group, all groups.
     """
 
     id: str
@@ -182,6 +188,7 @@ class ContainerStatus:
     oom_killed: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
+    user: tuple[int, int, tuple[int, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ def resolve(root: Path, image_user: str, security: Security) -> User:
         gid = _group(groups, group)
     if security.run_as_non_root and uid == 0:
         raise StartFailed("container has runAsNonRoot and image will run as root")
+    if security.strict_groups:
+        name = ""
     memberships = [_int(line[2]) for line in groups if len(line) > 3 and name and name in line[3].split(",")]
     extra = dict.fromkeys([*security.supplemental_groups, *(g for g in memberships if g is not None)])
     return User(uid, gid, tuple(g for g in extra if g != gid))

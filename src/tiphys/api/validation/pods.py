@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tiphys.api.pods import may_restart_all, restart_rule
 from tiphys.api.validation import names
 from tiphys.api.validation.containers import padded_image_errors
 from tiphys.api.validation.fields import FieldError, forbidden, invalid
@@ -104,15 +105,19 @@ def _nomination_errors(spec: Object, status: Object, before: Object) -> list[Fie
 
 def _resurrection_errors(spec: Object, name: str, status: Object, before: Object) -> list[FieldError]:
     """A container that has ended for good does not begin again."""
-    own = {each.get("name"): each.get("restartPolicy") for each in spec.get("containers") or ()}
-    if name == "initContainerStatuses":
-        own = {each.get("name"): each.get("restartPolicy") for each in spec.get("initContainers") or ()}
+    if any(may_restart_all(spec.get(group) or ()) for group in ("containers", "initContainers")):
+        return []
+    group = "initContainers" if name == "initContainerStatuses" else "containers"
+    own: dict[Any, Object] = {each.get("name"): each for each in spec.get(group) or ()}
     now = {each.get("name"): each for each in status.get(name) or ()}
     errors = []
     for index, was in enumerate(before.get(name) or ()):
         ended = (was.get("state") or {}).get("terminated")
-        policy = own.get(was.get("name")) or spec.get("restartPolicy")
+        container = own.get(was.get("name")) or {}
+        policy = container.get("restartPolicy") or spec.get("restartPolicy")
         if ended is None or policy == "Always" or (policy == "OnFailure" and ended.get("exitCode")):
+            continue
+        if restart_rule(container, ended.get("exitCode") or 0):
             continue
         after = now.get(was.get("name"))
         if after is not None and "terminated" not in (after.get("state") or {}):

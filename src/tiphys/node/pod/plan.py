@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tiphys.api import pods
 from tiphys.node import backoff
 from tiphys.node.pod import spec
 from tiphys.node.pod.commands import (
@@ -86,7 +87,11 @@ def restarts_all(pod: Pod, facts: PodFacts) -> bool:
     for container in spec.all_containers(pod):
         if container.get("restartPolicyRules"):
             run = facts.container(container["name"]).current
-            if run is not None and run.state == "exited" and spec.rule_of(container, run.exit_code) == spec.RESTART_ALL:
+            if (
+                run is not None
+                and run.state == "exited"
+                and pods.restart_rule(container, run.exit_code) == pods.RESTART_ALL
+            ):
                 return True
     return False
 

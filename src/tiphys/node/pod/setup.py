@@ -15,6 +15,8 @@ from tiphys.node.volumes.context import Context
 from tiphys.node.volumes.volumes import VolumesFailed
 from tiphys.runtime.door import RuntimeFailure
 
+# What a RuntimeClass may name; without one it is the same.
+HANDLERS = ("crun",)
 RETRY_FIRST_SECONDS = 0.5
 RETRY_MAX_SECONDS = 30.0
 # Rules are written within milliseconds; where they cannot be, the pod waits, and says why.
@@ -36,14 +38,27 @@ async def create_sandbox(work: Work) -> None:
         if state.leftover_sandbox:
             await parts.runtime.remove_sandbox(translate.sandbox_id(work.pod))
             state.leftover_sandbox = False
+        await _find_handler(work)
         await _connect(work)
         PodFiles(work.pod, parts.settings).write(state.address)
         await parts.runtime.create_sandbox(translate.sandbox_spec(work.pod, state.lease, parts.settings))
-    except (NetworkFailure, RuntimeFailure, OSError) as error:
+    except (NetworkFailure, RuntimeFailure, StatusError, OSError) as error:
         work.warning("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
         state.sandbox = failed(state.sandbox, parts.now())
     else:
         state.sandbox = Step(done=True)
+
+
+async def _find_handler(work: Work) -> None:
+    """RuntimeFailure for a pod that wants to be run by something that is not here."""
+    name = work.pod["spec"].get("runtimeClassName")
+    if not name:
+        return
+    found = await work.parts.objects.runtime_class(name)
+    if found is None:
+        raise RuntimeFailure(f'failed to get sandbox runtime: runtimeclass.node.k8s.io "{name}" not found')
+    if found["handler"] not in HANDLERS:
+        raise RuntimeFailure(f'failed to get sandbox runtime: no runtime for "{found["handler"]}" is configured')
 
 
 async def _connect(work: Work) -> None:

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tiphys.api import pods
+
 Object = dict[str, Any]
 
 # The kubelet never gives less, so that a container has the chance to end by itself.
@@ -67,40 +69,18 @@ def deletion_grace_seconds(pod: Mapping[str, Any]) -> int:
     return grace_seconds(pod) if seconds is None else int(seconds)
 
 
-RESTART, RESTART_ALL = "Restart", "RestartAllContainers"
-
-
-def rule_of(container: Mapping[str, Any], exit_code: int) -> str:
-    """The action of the first of the container's own rules that a code meets; "" if there is none."""
-    for rule in container.get("restartPolicyRules") or ():
-        if _matches(rule.get("exitCodes") or {}, exit_code):
-            return str(rule.get("action") or "")
-    return ""
-
-
-def may_restart_all(pod: Mapping[str, Any]) -> bool:
-    """Whether the end of one container can make all begin anew."""
-    rules = (rule for c in all_containers(pod) for rule in c.get("restartPolicyRules") or ())
-    return any(rule.get("action") == RESTART_ALL for rule in rules)
-
-
 def should_restart(pod: Mapping[str, Any], container: Mapping[str, Any], exit_code: int) -> bool:
     """Whether a container that ended so is run again (its own rules first, then the pod's policy)."""
     if any(container is other for other in ephemeral_containers(pod)):
         return False
     is_init = any(container is other for other in init_containers(pod))
-    if rule_of(container, exit_code):
+    if pods.restart_rule(container, exit_code):
         return True
     policy = container.get("restartPolicy") or restart_policy(pod)
     if policy == "Always":
         # An init container is done once it has succeeded.
         return is_sidecar(container) or not is_init or exit_code != 0
     return policy == "OnFailure" and exit_code != 0
-
-
-def _matches(codes: Mapping[str, Any], exit_code: int) -> bool:
-    listed = exit_code in (codes.get("values") or ())
-    return listed if codes.get("operator") == "In" else not listed
 
 
 def spec_hash(container: Mapping[str, Any]) -> str:

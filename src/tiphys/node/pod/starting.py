@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tiphys.api.errors import StatusError
-from tiphys.node import backoff, hooks, log_files, translate
+from tiphys.node import backoff, env_files, hooks, log_files, translate
 from tiphys.node.environment import ConfigError, Sources, references
 from tiphys.node.files import FALLBACK_LINES_MAX, FALLBACK_MESSAGE_MAX, PodFiles, last_lines
 from tiphys.node.images import ImageProblem
@@ -102,6 +102,8 @@ async def _container_spec(work: Work, container: Container, attempt: int, image:
         host_ip=parts.settings.node_ip,
         allocatable=parts.machine.allocatable,
     )
+    if env_files.wanted(container):
+        sources = replace(sources, from_file=env_files.lookup(container, state.mounts))
     path = parts.logs.path(work.pod, container["name"], attempt)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()  # so that it can be watched and read from the first moment on
@@ -152,7 +154,7 @@ async def _run(work: Work, known: ContainerState, name: str, run_id: str) -> boo
         _tell_backoff(work, name)
         return False
     work.normal("Started", "Container started", name)
-    known.update(run_id, state="running", started_at=status.started_at)
+    known.update(run_id, state="running", started_at=status.started_at, user=status.user)
     work.parts.logs.keep(run_id, work.parts.logs.path(work.pod, name, known.runs[-1].attempt))
     return True
 

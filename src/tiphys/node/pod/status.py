@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tiphys.api import pods
 from tiphys.api.objects import timestamp
 from tiphys.node.pod import conditions, spec
 from tiphys.node.pod.container_status import container_status
@@ -50,7 +51,7 @@ def pod_status(pod: Pod, facts: PodFacts, previous: Mapping[str, Any], now: floa
     owned = conditions.conditions_of(pod, status, can_start=can_start, initialized=facts.initialized)
     if facts.held is not None or facts.resize is not None:
         owned = [*conditions.resizing(facts.held, facts.resize), *owned]
-    if spec.may_restart_all(pod):
+    if pods.may_restart_all(spec.all_containers(pod)):
         owned.append(conditions.restarting(status, under_way=facts.ending is None and restarts_all(pod, facts)))
     if facts.ending is not None and facts.ending.reason == "Evicted":
         owned.append(conditions.disrupted(facts.ending.message))
