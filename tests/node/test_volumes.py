@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from builders import node
 from node_builders import new_pod, settings
 from tiny_api import TinyApi
 from tiphys.aio import virtual
 from tiphys.client.client import Client
+from tiphys.client.events import Recorder
 from tiphys.node.environment import Sources
 from tiphys.node.objects import Objects
 from tiphys.node.volumes import atomic, subpath
+from tiphys.node.volumes.claims import Claims
 from tiphys.node.volumes.context import Context, File, VolumeProblem
+from tiphys.node.volumes.local_volumes import LocalVolumes
 from tiphys.node.volumes.volumes import Volumes, VolumesFailed, follows_metadata
 
 NOW = virtual.EPOCH
@@ -32,7 +36,8 @@ def prepare(root, *volumes, objects=(), times=1, **fields):
         task = asyncio.create_task(watched.run())
         pod = new_pod(volumes=list(volumes), **fields)
         pod["metadata"] |= {"uid": "u", "labels": {"app": "web"}}
-        known = Volumes(watched, settings(root))
+        local = LocalVolumes(Client(api), Recorder(Client(api), "kubelet", "n1"), settings(root))
+        known = Volumes(watched, settings(root), Claims(Client(api), local, lambda: node("n1")))
         known.open()
         context = Context(pod, watched, settings(root), Sources(), lambda: NOW)
         try:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tiphys.api import quantity
 from tiphys.api.objects import annotations_of, is_deleting, labels_of, name_of, namespace_of, uid_of
-from tiphys.api.selectors import from_label_selector
+from tiphys.api.selectors import from_label_selector, matches_node_selector_term
 
 Object = dict[str, Any]
 Claim = Mapping[str, Any]
@@ -76,6 +76,13 @@ def default_class(classes: Iterable[Object]) -> Object | None:
 def is_local_path(volume: Volume) -> bool:
     """Whether the built-in provisioner made it."""
     return annotations_of(volume).get(PROVISIONED_BY) == LOCAL_PATH
+
+
+def reaches(volume: Volume, node: Mapping[str, Any]) -> bool:
+    """Whether the volume can be used on the node, by its node affinity."""
+    required = (volume["spec"].get("nodeAffinity") or {}).get("required")
+    terms: Sequence[Mapping[str, Any]] = (required or {}).get("nodeSelectorTerms") or ()
+    return not required or any(matches_node_selector_term(term, labels_of(node), name_of(node)) for term in terms)
 
 
 # who belongs to whom

@@ -16,7 +16,7 @@ from tiphys.cluster.settings import Settings
 from tiphys.network import kept_sockets
 from tiphys.network.kernel import KernelNetwork
 from tiphys.network.packets import remove_table
-from tiphys.node.volumes import mounts
+from tiphys.node.volumes import loops, mounts
 from tiphys.pki import kubeconfig
 from tiphys.runtime.crun import CrunRuntime
 
@@ -48,6 +48,7 @@ async def _take_down(settings: Settings, *, purge: bool) -> int:
     await asyncio.to_thread(remove_table, "ip", f"{settings.nft_table}-services")
     for directory in (settings.data_dir / "node", settings.run_dir / "node"):
         mounts.unmount_below(directory)
+    loops.detach_below(settings.data_dir / "node")
     return len(running)
 
 

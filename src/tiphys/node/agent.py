@@ -40,6 +40,8 @@ from tiphys.node.registration import Registration
 from tiphys.node.resizes import Resizes
 from tiphys.node.settings import NodeSettings
 from tiphys.node.statuses import Statuses
+from tiphys.node.volumes.claims import Claims
+from tiphys.node.volumes.local_volumes import LocalVolumes
 from tiphys.node.volumes.volumes import Volumes
 from tiphys.runtime.door import Image, Runtime, RuntimeFailure
 
@@ -94,6 +96,7 @@ class NodeAgent:
         itself = f"metadata.name={settings.node_name}"
         self._nodes = Informer(client, resources.get("", "v1", "nodes"), field_selector=itself)
         objects = Objects(client)
+        self._local_volumes = LocalVolumes(client, self._recorder, settings)
         self._resizes = Resizes(settings.pods_dir, self._holders, self._node, now)
         self.parts = Parts(
             settings=settings,
@@ -103,7 +106,7 @@ class NodeAgent:
             statuses=Statuses(client),
             objects=objects,
             images=Images(doors.runtime, objects, self._recorder, settings.parallel_pulls_max, now),
-            volumes=Volumes(objects, settings),
+            volumes=Volumes(objects, settings, Claims(client, self._local_volumes, self._node)),
             logs=Logs(doors.runtime, settings),
             machine=doors.machine,
             withdrawn=doors.withdrawn,
@@ -143,6 +146,7 @@ class NodeAgent:
             self._pods.on_event(self._on_pod)
             group.create_task(self._registration.run(self._images), name="registration")
             group.create_task(self._pressure.run(), name="pressure")
+            group.create_task(self._local_volumes.run(), name="local volumes")
             self.ready.set()
             # Only now is it known who holds what.
             for worker in self.workers:

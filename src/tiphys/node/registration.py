@@ -17,6 +17,7 @@ from tiphys.aio.clock import Clock
 from tiphys.api import resources
 from tiphys.api.errors import StatusError
 from tiphys.api.objects import condition_of, micro_timestamp, timestamp
+from tiphys.api.storage import LOCAL_PATH
 from tiphys.client.client import STRATEGIC_PATCH, Client
 from tiphys.node.machine import Machine
 from tiphys.node.settings import NodeSettings
@@ -70,7 +71,11 @@ def node_object(settings: NodeSettings, machine: Machine) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": settings.node_name, "labels": labels_of(settings, machine)},
+        "metadata": {
+            "name": settings.node_name,
+            "labels": labels_of(settings, machine),
+            "annotations": {LOCAL_PATH: str(settings.volumes_dir)},
+        },
         "spec": spec,
     }
 
@@ -214,8 +219,8 @@ class Registration:
         except StatusError as error:
             if error.code != 409:
                 raise
-            labels = {"metadata": {"labels": wanted["metadata"]["labels"]}}
-            self.node = await self._client.patch(self._nodes, ("", self._settings.node_name), labels)
+            ours = {part: wanted["metadata"][part] for part in ("labels", "annotations")}
+            self.node = await self._client.patch(self._nodes, ("", self._settings.node_name), {"metadata": ours})
 
     async def _write_status(self, images: Iterable[Image]) -> None:
         status = node_status(self._settings, self._machine, images)

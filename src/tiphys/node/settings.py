@@ -48,6 +48,11 @@ class NodeSettings:
         return self.data_dir / "pods"
 
     @property
+    def volumes_dir(self) -> Path:
+        """Where the data of local-path volumes lie: a node tells it of itself."""
+        return self.data_dir / "volumes"
+
+    @property
     def memory_dir(self) -> Path:
         """Where secrets and tokens are written: a tmpfs, so that they never reach a disk."""
         return self.run_dir / "memory"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tiphys.api.storage import LOCAL_PATH
 from tiphys.apiserver.admission.chain import CREATE, DELETE, UPDATE, Plugin, forbidden
 from tiphys.apiserver.admission.service_account import MIRROR
 from tiphys.apiserver.authn.groups import node_of
@@ -51,12 +52,14 @@ def plugin(reader: Reader) -> Plugin:
             _check_node(attributes, node)
         elif kind in _NAMED_LIKE_THE_NODE:
             _check_name(attributes, node)
+        elif kind == ("", "persistentvolumes"):
+            _check_volume(attributes, node)
 
     return Plugin("NodeRestriction", _concerns, mutate)
 
 
 def _concerns(operation: str, group: str, resource: str) -> bool:
-    core = resource in ("pods", "pods/status", "pods/eviction", "nodes", "nodes/status")
+    core = resource in ("pods", "pods/status", "pods/eviction", "nodes", "nodes/status", "persistentvolumes")
     return (not group and core) or (group, resource) in _NAMED_LIKE_THE_NODE
 
 
@@ -145,6 +148,24 @@ def _check_name(attributes: Attributes, node: str) -> None:
         what = _NAMED_LIKE_THE_NODE[(attributes.resource.group, attributes.resource.name)][0]
         why = f"can only access {'node lease' if what == 'Lease' else what} with the same name as the requesting node"
         raise forbidden(attributes, why)
+
+
+def _check_volume(attributes: Attributes, node: str) -> None:
+    """An agent says of a volume whose data lay with it that they are gone, and nothing else."""
+    old, new = attributes.old, attributes.object
+    if attributes.operation != UPDATE or old is None or new is None:
+        raise forbidden(attributes, f"unexpected operation {quoted(attributes.operation)}")
+    kept = [name for name in old["metadata"].get("finalizers") or () if name != LOCAL_PATH]
+    same = _without_finalizers(old) == _without_finalizers(new)
+    if not same or (new["metadata"].get("finalizers") or []) != kept:
+        why = f"{_who(node)} can only remove the finalizer {quoted(LOCAL_PATH)} from a persistent volume"
+        raise forbidden(attributes, why)
+
+
+def _without_finalizers(volume: Object) -> Object:
+    left = ("finalizers", "managedFields", "resourceVersion")
+    metadata = {name: value for name, value in volume["metadata"].items() if name not in left}
+    return {**volume, "metadata": metadata}
 
 
 def _who(node: str) -> str:

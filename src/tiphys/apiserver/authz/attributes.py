@@ -23,7 +23,7 @@ class Access:
     """
     One access. With `is_resource` the resource fields are meant, otherwise `path`.
 
-    `name` is empty for a whole collection. `selector_name` is not looked at by RBAC.
+    `name` is empty for a whole collection. `fields` and `labels` are what selectors pin down; RBAC looks at neither.
     """
 
     user: Identity
@@ -37,6 +37,7 @@ class Access:
     path: str = ""
     is_resource: bool = True
     fields: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def full_resource(self) -> str:
@@ -52,12 +53,16 @@ def of_call(call: Call) -> Access:
     name, _, subresource = resource.name.partition("/")
     return Access(
         call.user, call.verb, resource.group, resource.version, name, subresource, call.namespace, call.name,
-        call.path, fields=field_requirements(call.parameter("fieldSelector")) if "fieldSelector" in call.query else {},
+        call.path, fields=_selected(call, "fieldSelector"), labels=_selected(call, "labelSelector"),
     )  # fmt: skip
 
 
-def field_requirements(selector: str) -> dict[str, str]:
-    """The `field=value` parts of a field selector, for the node authorizer."""
+def _selected(call: Call, parameter: str) -> dict[str, str]:
+    return equal_requirements(call.parameter(parameter)) if parameter in call.query else {}
+
+
+def equal_requirements(selector: str) -> dict[str, str]:
+    """The `key=value` parts of a selector, for the node authorizer."""
     found = {}
     for part in selector.split(","):
         key, separator, value = part.partition("=")

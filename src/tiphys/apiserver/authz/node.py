@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tiphys.api import resources
+from tiphys.api.storage import NODE_LABEL
 from tiphys.apiserver.authz import bootstrap, references, rules
 from tiphys.apiserver.authz.attributes import Access
 from tiphys.apiserver.authz.references import Reference
@@ -159,13 +160,19 @@ class NodeAuthorizer:
         return self._get(node, access)
 
     def _volume(self, node: str, access: Access) -> Decision:
-        if access.verb != "get" or access.subresource:
-            return False, "can only get individual resources of this type"
-        volume = self._cache.get("", "persistentvolumes", "", access.name)
-        claim = ((volume or {}).get("spec") or {}).get("claimRef") or {}
-        if (claim.get("namespace"), claim.get("name")) in set(self.pods.claims_of(node)):
+        """What pods on the node use, and the volumes whose data lie there, which a label of ours tells."""
+        if access.subresource:
+            return False, "cannot get subresource"
+        if access.verb in ("list", "watch") and access.labels.get(NODE_LABEL) == node:
             return YES
-        return _unrelated(node)
+        if access.verb not in ("get", "patch"):
+            return False, "can only get individual resources of this type"
+        volume = self._cache.get("", "persistentvolumes", "", access.name) or {}
+        if ((volume.get("metadata") or {}).get("labels") or {}).get(NODE_LABEL) == node:
+            return YES  # admission leaves a patch nothing but the finalizer
+        claim = (volume.get("spec") or {}).get("claimRef") or {}
+        used = (claim.get("namespace"), claim.get("name")) in set(self.pods.claims_of(node))
+        return YES if used and access.verb == "get" else _unrelated(node)
 
     def _token(self, node: str, access: Access) -> Decision:
         if access.subresource == "token":

@@ -21,6 +21,14 @@ class VolumeProblem(Exception):
     """A volume cannot be set up; the message is what the user is told, with what is missing."""
 
 
+class NotProcessed(VolumeProblem):
+    """A volume whose claim leads nowhere yet: worded as the kubelet words it before it tries to mount anything."""
+
+    def __init__(self, volume: str, why: str) -> None:
+        what = f"unmounted volumes=[{volume}], unattached volumes=[], failed to process volumes=[{volume}]"
+        super().__init__(f"Unable to attach or mount volumes: {what}: {why}")
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """One file of a volume that the node writes."""
@@ -55,6 +63,10 @@ class Context:
     def directory(self, plugin: str, name: str) -> Path:
         """Where a volume lies on disk."""
         return self.settings.pods_dir / self.uid / "volumes" / f"kubernetes.io~{plugin}" / name
+
+    def device(self, plugin: str, name: str) -> Path:
+        """Where a volume that is a device shows."""
+        return self.settings.pods_dir / self.uid / "volumeDevices" / f"kubernetes.io~{plugin}" / name
 
     def memory_directory(self, plugin: str, name: str) -> Path:
         """Where a volume lies that must not reach a disk."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,13 +56,19 @@ class LocalDisks:
         for entry in self._directory.glob(f"*{_REMOVED}"):
             shutil.rmtree(entry)
 
-    def bind(self, disk: Disk, target: Path) -> None:
-        """Make, grow, mount the volume as needed and show it at `target`: a directory, or a file that is the device."""
+    def bind(self, disk: Disk, target: Path, prepare: Callable[[Path], None] | None = None) -> None:
+        """
+        Make, grow, mount the volume as needed and show it at `target`: a directory, or a file that is the device.
+
+        `prepare` is called with the directory of the data before its first user sees it.
+        """
         with self._lock:
             self._make(disk)
             source = self._attach(disk) if disk.is_block else self._mount(disk)
             if mounts.is_mount(target):
                 return
+            if prepare is not None and not disk.is_block and not self._users(disk.name):
+                prepare(source)
             if disk.is_block:
                 target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
                 target.touch()

@@ -15,7 +15,8 @@ from tiphys.node.environment import references as environment_references
 from tiphys.node.objects import Objects, Ref
 from tiphys.node.settings import NodeSettings
 from tiphys.node.volumes import config_map, downward, empty_dir, host_path, image, mounts, projected, secret
-from tiphys.node.volumes.context import Context, Pod, Volume, VolumeProblem
+from tiphys.node.volumes.claims import Claims
+from tiphys.node.volumes.context import Context, NotProcessed, Pod, Volume, VolumeProblem
 from tiphys.node.volumes.tokens import Tokens
 
 _KINDS = {
@@ -52,9 +53,10 @@ class VolumesFailed(Exception):
 class Volumes:
     """The volumes of every pod on this node."""
 
-    def __init__(self, objects: Objects, settings: NodeSettings) -> None:
+    def __init__(self, objects: Objects, settings: NodeSettings, claims: Claims) -> None:
         self._objects = objects
         self._settings = settings
+        self._claims = claims
         self._tokens = Tokens()
 
     def open(self) -> None:
@@ -64,6 +66,7 @@ class Volumes:
         memory.mkdir(parents=True, exist_ok=True, mode=0o750)
         if self._settings.tmpfs_volumes and not mounts.is_mount(memory):
             mounts.mount_tmpfs(memory)
+        self._claims.local.disks.open()
 
     def purge(self) -> None:
         """Unmount everything and remove every pod directory."""
@@ -71,6 +74,7 @@ class Volumes:
             mounts.unmount_below(root)
             if root.exists():
                 shutil.rmtree(root)
+        self._claims.local.disks.close_all()
 
     async def prepare(self, context: Context, wake: Callable[[], None]) -> Prepared:
         """Set up or bring up to date; `wake` is called when a referenced object changes. VolumesFailed."""
@@ -81,6 +85,8 @@ class Volumes:
         for volume, answer in zip(volumes, answers, strict=True):
             if isinstance(answer, str):
                 paths[volume["name"]] = answer
+            elif isinstance(answer, NotProcessed):
+                messages.append(str(answer))
             elif isinstance(answer, VolumeProblem | OSError):
                 messages.append(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {answer}')
             else:
@@ -92,6 +98,8 @@ class Volumes:
     async def _one(self, context: Context, volume: Volume) -> str:
         if volume.get("projected"):
             return await projected.prepare(context, volume, self._tokens)
+        if volume.get("persistentVolumeClaim") or volume.get("ephemeral"):
+            return await self._claims.prepare(context, volume)
         for kind, prepare in _KINDS.items():
             if volume.get(kind) is not None:
                 return await prepare(context, volume)
@@ -104,6 +112,7 @@ class Volumes:
         self._tokens.forget(uid)
         # What a pod left behind may be large; nobody else shall wait for it.
         await asyncio.to_thread(self._clear, uid)
+        await self._claims.release(uid)
 
     def _clear(self, uid: str) -> None:
         pod_dir = self._settings.pods_dir / uid
@@ -111,7 +120,7 @@ class Volumes:
         for root in (pod_dir, memory):
             # A bind mount that is still there would be emptied by rmtree: OSError ends it here.
             mounts.unmount_below(root)
-        for root in (pod_dir / "volumes", pod_dir / "volume-subpaths", memory):
+        for root in (pod_dir / "volumes", pod_dir / "volumeDevices", pod_dir / "volume-subpaths", memory):
             if root.exists():
                 shutil.rmtree(root)
 
