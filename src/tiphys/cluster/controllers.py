@@ -18,6 +18,7 @@ from tiphys.client.informer import Informers
 from tiphys.client.metadata import Metadata
 from tiphys.cluster.master import Master
 from tiphys.controllers.clusterroleaggregation.controller import ClusterRoleAggregationController
+from tiphys.controllers.cronjob.controller import CronJobController
 from tiphys.controllers.daemonset.controller import DaemonSetController
 from tiphys.controllers.deployment.controller import DeploymentController
 from tiphys.controllers.disruption.controller import DisruptionController
@@ -107,6 +108,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
         PodGcController(tools("pod-garbage-collector")).run,
         PersistentVolumeController(tools("persistent-volume-binder", "persistentvolume-controller")).run,
         JobController(tools("job-controller")).run,
+        CronJobController(tools("cronjob-controller")).run,
         TtlAfterFinishedController(tools("ttl-after-finished-controller")).run,
         HorizontalPodAutoscalerController(tools("horizontal-pod-autoscaler")).run,
         LoadBalancerController(tools("service-controller")).run,
