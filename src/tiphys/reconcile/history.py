@@ -13,6 +13,7 @@ from typing import Any
 
 from tiphys.api import resources
 from tiphys.api.objects import annotations_of, controller_of, key_of, labels_of, name_of, uid_of
+from tiphys.api.own_annotations import PREFIX
 from tiphys.api.resources import Resource
 from tiphys.reconcile.commands import Command, Create, Delete, Update
 from tiphys.reconcile.ownership import owner_reference
@@ -23,8 +24,6 @@ Object = dict[str, Any]
 REVISIONS = resources.get("apps", "v1", "controllerrevisions")
 # On pods: which revision they were made from.
 POD_REVISION = "controller-revision-hash"
-# What Tiphys notes about a workload concerns no other revision of it.
-OWN_ANNOTATIONS = "tiphys.io/"
 _NOT_COPIED = {"kubectl.kubernetes.io/last-applied-configuration", "deprecated.daemonset.template.generation"}
 
 
@@ -117,7 +116,7 @@ def _new(owner: Object, data: Object, label: str, number: int) -> Object:
     annotations = {
         key: value
         for key, value in annotations_of(owner).items()
-        if key not in _NOT_COPIED and not key.startswith(OWN_ANNOTATIONS)
+        if key not in _NOT_COPIED and not key.startswith(PREFIX)
     }
     meta = {
         "name": name_for(owner),

@@ -15,6 +15,8 @@ Object = dict[str, Any]
 NAME_MAX = 253
 SUFFIX_LENGTH = 5
 HASH_LENGTH = 10
+# On the ReplicaSets of a Deployment and their pods.
+HASH_LABEL = "pod-template-hash"
 # No vowels and no look-alikes: a hash never spells a word.
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -42,3 +44,18 @@ def hash_of(content: Any, collisions: int) -> str:
         number, index = divmod(number, len(_ALPHABET))
         letters.append(_ALPHABET[index])
     return "".join(letters)
+
+
+def without_hash(template: Mapping[str, Any]) -> Object:
+    """The template as the user wrote it."""
+    meta = dict(template.get("metadata") or {})
+    labels = {key: value for key, value in (meta.get("labels") or {}).items() if key != HASH_LABEL}
+    meta.pop("labels", None)
+    if labels:
+        meta["labels"] = labels
+    meta.pop("creationTimestamp", None)
+    return {"metadata": meta, "spec": template["spec"]}
+
+
+def same_template(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return without_hash(one) == without_hash(other)

@@ -1,8 +1,9 @@
 """
 The roles and bindings that every cluster has, and how they are kept.
 
-`data/rbac.json.xz` holds them in v1.36. At each start what is missing is made, and rules or subjects that somebody took
-out are put back, unless the object says `autoupdate: "false"`. What somebody added stays.
+`data/rbac.json.xz` holds those of Kubernetes v1.36, `own_roles.py` ours. At each start what is missing is made, and
+rules or subjects that somebody took out are put back, unless the object says `autoupdate: "false"`. What somebody added
+stays.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import lzma
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources as package_files
 
 import orjson
 
 from tiphys.api import resources
 from tiphys.api.resources import Resource
-from tiphys.apiserver.authz import rules
+from tiphys.apiserver.authz import own_roles, rules
 from tiphys.apiserver.authz.rbac import GROUP
 from tiphys.apiserver.authz.rules import Rule
 from tiphys.apiserver.cache import Cache
@@ -28,6 +29,10 @@ AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 COLLECTIONS = ("clusterroles", "clusterrolebindings", "roles", "rolebindings")
 SELF = Identity("system:apiserver", ("system:masters", "system:authenticated"))
 _AGENT = "tiphys-apiserver"
+_OWN: Mapping[str, Callable[[], Iterable[Object]]] = {
+    "clusterroles": own_roles.cluster_roles,
+    "clusterrolebindings": own_roles.cluster_role_bindings,
+}
 
 
 @functools.cache
@@ -50,7 +55,7 @@ def objects() -> Iterator[tuple[Resource, Object]]:
     """Every bootstrap object, roles before the bindings that name them."""
     for collection in COLLECTIONS:
         resource = resources.get(GROUP, "v1", collection)
-        for obj in _data()[collection]:
+        for obj in (*_data()[collection], *_OWN.get(collection, tuple)()):
             yield resource, obj
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tiphys.api.objects import annotations_of, is_deleting, key_of, labels_of, name_of, uid_of
+from tiphys.api.own_annotations import PAUSED
 from tiphys.api.pods import is_finished, seconds_until_available
 from tiphys.controllers.daemonset import place, rollout
 from tiphys.controllers.daemonset.nodes import DAEMONSETS, PODS, new_pod, node_of, suits
@@ -24,7 +25,6 @@ Object = dict[str, Any]
 
 # What one plan may start or end. The next event brings the rest.
 BURST_MAX = 250
-PAUSED = "tiphys.io/paused"
 
 
 @dataclass(frozen=True, slots=True)

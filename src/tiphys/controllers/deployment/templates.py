@@ -7,36 +7,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tiphys.api import resources
+from tiphys.api.own_annotations import PREFIX
 from tiphys.reconcile.ownership import owner_reference
-from tiphys.reconcile.pod_template import HASH_LENGTH, NAME_MAX, hash_of
+from tiphys.reconcile.pod_template import HASH_LABEL, HASH_LENGTH, NAME_MAX, hash_of, same_template, without_hash
 
 Object = dict[str, Any]
 
 REPLICASETS = resources.get("apps", "v1", "replicasets")
 
-HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
 REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MAX = "deployment.kubernetes.io/max-replicas"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-# Annotations of the Deployment that its ReplicaSets do not take over.
+# Annotations of the Deployment that its ReplicaSets do not take over, beside those of Tiphys: an undo would bring back
+# what was noted about another revision.
 NOT_COPIED = {LAST_APPLIED, REVISION, REVISION_HISTORY, DESIRED, MAX, "deprecated.deployment.rollback.to"}
-
-
-def without_hash(template: Mapping[str, Any]) -> Object:
-    """The template as the user wrote it."""
-    meta = dict(template.get("metadata") or {})
-    labels = {key: value for key, value in (meta.get("labels") or {}).items() if key != HASH_LABEL}
-    meta.pop("labels", None)
-    if labels:
-        meta["labels"] = labels
-    meta.pop("creationTimestamp", None)
-    return {"metadata": meta, "spec": template["spec"]}
-
-
-def same_template(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return without_hash(one) == without_hash(other)
 
 
 def template_hash(template: Mapping[str, Any], collisions: int) -> str:
@@ -66,7 +52,8 @@ def annotations_for(deployment: Object, replicaset: Object | None, revision: int
     """A new ReplicaSet's annotations: the Deployment's own, the revision, and the revisions it had before."""
     held = (replicaset["metadata"].get("annotations") or {}) if replicaset is not None else {}
     copied = deployment["metadata"].get("annotations") or {}
-    annotations = {**held, **{key: value for key, value in copied.items() if key not in NOT_COPIED}}
+    taken = {k: v for k, v in copied.items() if k not in NOT_COPIED and not k.startswith(PREFIX)}
+    annotations = {**held, **taken}
     before = held.get(REVISION)
     if before is None or int(before or 0) < revision:
         if before is not None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tiphys.api.objects import annotations_of, is_deleting, key_of, labels_of, name_of, uid_of
+from tiphys.api.own_annotations import PAUSED
 from tiphys.api.pods import is_finished, seconds_until_available
 from tiphys.controllers.statefulset import claims as storage
 from tiphys.controllers.statefulset.claims import Claims
@@ -39,7 +40,6 @@ Object = dict[str, Any]
 REVISION_HASH = "controller.kubernetes.io/hash"
 # A broken template of a parallel set should fail a few hundred times, not ten thousand.
 CREATES_PER_PLAN_MAX = 500
-PAUSED = "tiphys.io/paused"
 
 
 @dataclass(frozen=True, slots=True)
