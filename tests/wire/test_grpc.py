@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from tiphys.wire import grpc
+from tiphys.wire import grpc, unix_sockets
 from tiphys.wire.grpc import RpcError, Target
 
 
@@ -30,14 +30,19 @@ async def forever(message):
 METHODS = {"/t.T/Echo": echo, "/t.T/Many": many, "/t.T/Forever": forever}
 
 
+async def served(listener):
+    await unix_sockets.called(listener)
+    await grpc.serve(listener, METHODS)
+
+
 def with_server(root, scenario):
     """Run `scenario(target)` against our own server."""
 
     async def main():
         path = root / "deep" / ("d" * 120) / "socket"
         path.parent.mkdir(parents=True)
-        listener = grpc.listen(path)
-        task = asyncio.create_task(grpc.serve(listener, METHODS))
+        listener = unix_sockets.listen(path)
+        task = asyncio.create_task(served(listener))
         try:
             return await asyncio.wait_for(scenario(Target(str(path))), 20)
         finally:

@@ -40,6 +40,11 @@ def refusal(
     )
 
 
+def unexpected(cause: str) -> Waiting:
+    """A pod whose devices cannot be had."""
+    return Waiting("UnexpectedAdmissionError", f"Allocate failed due to {cause}, which is unexpected")
+
+
 def _not_supported(pod: Pod, machine: Machine) -> Waiting | None:
     """
     A promise about security that this node does not keep is refused, never forgotten. SELinux is no promise where the

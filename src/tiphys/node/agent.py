@@ -25,12 +25,14 @@ from tiphys.client.events import Recorder
 from tiphys.client.informer import Informer
 from tiphys.network.door import Network
 from tiphys.node import admission, eviction, recovery
+from tiphys.node.devices.devices import Devices, DevicesFailed
 from tiphys.node.here import Here
 from tiphys.node.images import Images
 from tiphys.node.logs import Logs
 from tiphys.node.machine import Machine
 from tiphys.node.objects import Objects
 from tiphys.node.pod import spec
+from tiphys.node.pod.facts import Waiting
 from tiphys.node.pod.parts import Parts
 from tiphys.node.pod.phase import FINAL
 from tiphys.node.pod.state import PodState
@@ -106,6 +108,7 @@ class NodeAgent:
             statuses=Statuses(client),
             objects=objects,
             images=Images(doors.runtime, objects, self._recorder, settings.parallel_pulls_max, now),
+            devices=Devices(settings),
             volumes=Volumes(objects, settings, Claims(client, self._local_volumes, self._node)),
             logs=Logs(doors.runtime, settings),
             machine=doors.machine,
@@ -117,6 +120,8 @@ class NodeAgent:
             now=now,
         )
         self.parts.images.on_pulled = self._registration.refresh
+        self.parts.devices.on_change = self._registration.refresh
+        self._registration.devices = self.parts.devices.resources
         self._workers: dict[str, PodWorker] = {}
         # What the node's HTTPS server asks.
         self.here = Here(lambda: self.workers, self.parts)
@@ -131,6 +136,7 @@ class NodeAgent:
         parts = self.parts
         await parts.runtime.open()
         parts.volumes.open()
+        parts.devices.open()
         self._remains = await recovery.survey(parts.runtime, parts.network)
         async with asyncio.TaskGroup() as group:
             self._group = group
@@ -146,6 +152,7 @@ class NodeAgent:
             self._pods.on_event(self._on_pod)
             group.create_task(self._registration.run(self._images), name="registration")
             group.create_task(self._pressure.run(), name="pressure")
+            group.create_task(parts.devices.run(), name="devices")
             group.create_task(self._local_volumes.run(), name="local volumes")
             self.ready.set()
             # Only now is it known who holds what.
@@ -220,21 +227,30 @@ class NodeAgent:
 
     async def _admit(self, state: PodState) -> None:
         """A pod that is new here must fit beside those that were taken before it."""
+        lacking = self.parts.devices.shortage(state.pod)
+        state.refused = admission.unexpected(lacking) if lacking else await self._refusal(state.pod)
+        # Counted from now on, while its devices are asked for.
+        state.admitted = state.refused is None
+        if state.admitted:
+            try:
+                await self.parts.devices.allocate(state.pod)
+            except DevicesFailed as error:
+                state.refused, state.admitted = admission.unexpected(str(error)), False
+        if state.refused is not None:
+            self._recorder.warning(state.pod, state.refused.reason, state.refused.message)
+
+    async def _refusal(self, pod: Object) -> Waiting | None:
         held = [worker.state.pod for worker in self._holders()]
-        node = self._node()
-        state.refused = admission.refusal(state.pod, held, node, self.settings.allowed_unsafe_sysctls)
-        if state.refused is None:
-            state.admitted = True
-            return
+        told = (self.settings.allowed_unsafe_sysctls, self._doors.machine)
+        if admission.refusal(pod, held, self._node(), *told) is None:
+            return None
         # What we know of our node may be older than what the scheduler knew.
+        node = self._node()
         try:
             node = await self._doors.client.get(self._nodes.resource, self.settings.node_name)
         except (StatusError, OSError) as error:
             log.info("the node could not be read again: %s", error)
-        state.refused = admission.refusal(state.pod, held, node, self.settings.allowed_unsafe_sysctls)
-        state.admitted = state.refused is None
-        if state.refused is not None:
-            self._recorder.warning(state.pod, state.refused.reason, state.refused.message)
+        return admission.refusal(pod, held, node, *told)
 
     def _holders(self) -> list[PodWorker]:
         return [worker for worker in self._workers.values() if holds_resources(worker.state)]
@@ -244,6 +260,7 @@ class NodeAgent:
 
     async def _clear_orphans(self) -> None:
         """What is left over belongs to pods that were deleted while no agent ran."""
+        self.parts.devices.release_all_but(set(self._workers))
         orphans = set(self._remains) | self.parts.volumes.directories()
         for uid in orphans - set(self._workers) - self._done:
             try:
@@ -260,6 +277,7 @@ class NodeAgent:
         self.parts.released(uid)
         await self.parts.network.release(uid)
         await self.parts.volumes.release(uid)
+        self.parts.devices.release(uid)
         for folder in (self.settings.pods_dir / uid, *self.settings.log_dir.glob(f"*_{uid}")):
             await asyncio.to_thread(remove_folder, folder)
 

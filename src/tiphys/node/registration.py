@@ -170,6 +170,8 @@ class Registration:
         self._changed = asyncio.Event()
         self._lease: Object | None = None
         self.pressure = Pressure()
+        # (capacity, allocatable) of what plugins offer.
+        self.devices: Callable[[], Mapping[str, tuple[int, int]]] = dict
         self.node: Object = node_object(settings, machine)
 
     async def register(self, images: Iterable[Image]) -> None:
@@ -224,6 +226,8 @@ class Registration:
 
     async def _write_status(self, images: Iterable[Image]) -> None:
         status = node_status(self._settings, self._machine, images)
+        for name, (capacity, allocatable) in self.devices().items():
+            status["capacity"][name], status["allocatable"][name] = str(capacity), str(allocatable)
         before = (self.node.get("status") or {}).get("conditions") or ()
         status["conditions"] = conditions_of(self.pressure, before, self._now())
         if (self.node.get("status") or {}).get("addresses"):

@@ -53,6 +53,11 @@ class NodeSettings:
         return self.data_dir / "volumes"
 
     @property
+    def device_plugins_dir(self) -> Path:
+        """Where device plugins have their sockets, and we the one at which they register."""
+        return self.data_dir / "device-plugins"
+
+    @property
     def memory_dir(self) -> Path:
         """Where secrets and tokens are written: a tmpfs, so that they never reach a disk."""
         return self.run_dir / "memory"

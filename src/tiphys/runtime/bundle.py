@@ -72,7 +72,7 @@ def config(spec: ContainerSpec, image: Image, sandbox: SandboxSpec, place: Place
         "process": _process(spec, image, user, held, sandbox),
         "root": {"path": place.root, "readonly": security.read_only_root},
         "mounts": [*_base_mounts(place, spec), *(_mount(mount) for mount in spec.mounts)],
-        "annotations": {},
+        "annotations": dict(spec.annotations),
         "linux": linux,
     }
 

@@ -142,6 +142,7 @@ class ContainerSpec:
     `id` is unique for each run. `command`/`args` empty take the image's. `env` wins over the image's. `log_path` gets
     the CRI log format (`time stream tag text`). `oom_score_adj` is best effort where the host forbids to lower it.
     `pid_of` is the id of a running container whose processes it sees and may trace: NotFound if that does not run.
+    `annotations` are the bundle's, for hooks of the OCI runtime.
     """
 
     id: str
@@ -164,6 +165,7 @@ class ContainerSpec:
     stop_signal: str = ""
     pid_of: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from tiphys.wire import http2
+from tiphys.wire import http2, unix_sockets
 from tiphys.wire.hpack import Header
 
 # As gRPC's own libraries.
@@ -28,8 +27,6 @@ MESSAGE_BYTES_MAX = 4 << 20
 READ_BYTES = 64 * 1024
 CONNECTIONS_MAX = 64
 CALLS_MAX = 100
-# A path of a socket has at most as many bytes (sockaddr_un), its end included.
-SOCKET_PATH_MAX = 108
 
 # fmt: off
 CODES = (
@@ -71,36 +68,8 @@ class Target:
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if not self.path:
             return await asyncio.open_connection(self.host, self.port)
-        with short_path(Path(self.path)) as path:
+        with unix_sockets.short_path(Path(self.path)) as path:
             return await asyncio.open_unix_connection(path)
-
-
-@contextmanager
-def short_path(path: Path) -> Iterator[str]:
-    """A name of a socket that the kernel takes, however deep its directory is."""
-    if len(os.fsencode(path)) < SOCKET_PATH_MAX:
-        yield str(path)
-        return
-    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{directory}/{path.name}"
-    finally:
-        os.close(directory)
-
-
-def listen(path: Path) -> socket.socket:
-    """A socket at a path, in the place of one that an earlier process left."""
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        with short_path(path) as name:
-            listener.bind(name)
-        path.chmod(0o600)
-        listener.listen(CONNECTIONS_MAX)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 from tiphys.aio.clock import Clock
 from tiphys.client.events import Recorder
 from tiphys.network.door import Network
+from tiphys.node.devices.devices import Devices
 from tiphys.node.images import Images
 from tiphys.node.logs import Logs
 from tiphys.node.machine import Machine
@@ -41,6 +42,7 @@ class Parts:
     statuses: Statuses
     objects: Objects
     images: Images
+    devices: Devices
     volumes: Volumes
     logs: Logs
     machine: Machine

@@ -9,6 +9,8 @@ from typing import Any
 
 from tiphys.api.errors import StatusError
 from tiphys.node import backoff, env_files, hooks, log_files, translate
+from tiphys.node.devices.devices import DevicesFailed
+from tiphys.node.devices.grant import given
 from tiphys.node.environment import ConfigError, Sources, references
 from tiphys.node.files import FALLBACK_LINES_MAX, FALLBACK_MESSAGE_MAX, PodFiles, last_lines
 from tiphys.node.images import ImageProblem
@@ -69,7 +71,7 @@ async def start(work: Work, name: str, attempt: int) -> None:
     try:
         wanted = await _container_spec(work, container, attempt, image)
         await work.parts.runtime.prepare(wanted)
-    except (ConfigError, VolumeProblem) as error:
+    except (ConfigError, VolumeProblem, DevicesFailed) as error:
         _cannot_start(work, name, "CreateContainerConfigError", str(error))
         return
     except ImageMissing:
@@ -109,6 +111,7 @@ async def _container_spec(work: Work, container: Container, attempt: int, image:
     path.touch()  # so that it can be watched and read from the first moment on
     place = translate.Place(parts.settings, state.mounts, sources, str(path), parts.machine.memory_bytes)
     made = translate.container_spec(work.pod, container, attempt, image, place)
+    made = given(made, await parts.devices.for_container(work.pod, container))
     return replace(made, pid_of=_target_of(work, container))
 
 

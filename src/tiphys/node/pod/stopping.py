@@ -61,6 +61,7 @@ async def tear_down(work: Work) -> None:
         parts.released(work.uid)
         await parts.network.release(work.uid)
         await parts.volumes.release(work.uid)
+        parts.devices.release(work.uid)
         state.lease = None
         state.torn_down = True
         state.wake()

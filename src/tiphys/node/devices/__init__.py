@@ -1,0 +1,1 @@
+"""Devices of plugins: registered, counted, given to containers."""
