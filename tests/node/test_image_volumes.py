@@ -54,7 +54,7 @@ def test_an_image_that_may_not_be_pulled_is_missed(tmp_path):
 
 
 @pytest.mark.host
-async def test_real_containers_read_an_image_and_execute_nothing_of_it(own_network, tmp_path):
+async def test_real_containers_read_an_image_and_execute_nothing_of_it(host_lock, own_network, tmp_path):
     script = "cat /data/bin/true > /dev/null && ! /data/bin/true && ! echo > /data/x && ls /part | head -n 1"
     mounted = [MOUNT, {"name": "data", "mountPath": "/part", "subPath": "bin"}]
     main = container(command=["/bin/sh", "-c", f"{script} && exit 7"], volumeMounts=mounted)
