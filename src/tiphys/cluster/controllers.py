@@ -20,11 +20,13 @@ from tiphys.cluster.master import Master
 from tiphys.controllers.clusterroleaggregation.controller import ClusterRoleAggregationController
 from tiphys.controllers.cronjob.controller import CronJobController
 from tiphys.controllers.daemonset.controller import DaemonSetController
+from tiphys.controllers.dependencies.controller import DependenciesController
 from tiphys.controllers.deployment.controller import DeploymentController
 from tiphys.controllers.disruption.controller import DisruptionController
 from tiphys.controllers.endpoints.controller import EndpointsController
 from tiphys.controllers.endpointslice.controller import EndpointSliceController
 from tiphys.controllers.endpointslicemirroring.controller import EndpointSliceMirroringController
+from tiphys.controllers.ephemeralvolume.controller import EphemeralVolumeController
 from tiphys.controllers.garbage.controller import GarbageController
 from tiphys.controllers.horizontalpodautoscaler.controller import HorizontalPodAutoscalerController
 from tiphys.controllers.job.controller import JobController
@@ -33,6 +35,8 @@ from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
 from tiphys.controllers.persistentvolume.controller import PersistentVolumeController
 from tiphys.controllers.podgc.controller import PodGcController
+from tiphys.controllers.pvcprotection.controller import PvcProtectionController
+from tiphys.controllers.pvprotection.controller import PvProtectionController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
 from tiphys.controllers.resourcequota.controller import ResourceQuotaController
@@ -41,6 +45,7 @@ from tiphys.controllers.serviceaccount.controller import ServiceAccountControlle
 from tiphys.controllers.statefulset.controller import StatefulSetController
 from tiphys.controllers.tainteviction.controller import TaintEvictionController
 from tiphys.controllers.ttlafterfinished.controller import TtlAfterFinishedController
+from tiphys.controllers.volumeexpand.controller import VolumeExpandController
 from tiphys.reconcile.tools import Tools
 from tiphys.scheduler.scheduler import Scheduler
 from tiphys.wire.messages import Identity
@@ -98,6 +103,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
         ReplicationControllerController(tools("replication-controller")).run,
         StatefulSetController(tools("statefulset-controller")).run,
         DaemonSetController(tools("daemon-set-controller", "daemonset-controller")).run,
+        DependenciesController(tools("dependency-controller")).run,
         EndpointsController(tools("endpoint-controller")).run,
         EndpointSliceController(tools("endpointslice-controller", "endpoint-slice-controller")).run,
         EndpointSliceMirroringController(tools("endpointslicemirroring-controller")).run,
@@ -107,6 +113,10 @@ def build(master: Master, informers: Informers) -> list[Run]:
         TaintEvictionController(tools("node-controller", "taint-eviction-controller")).run,
         PodGcController(tools("pod-garbage-collector")).run,
         PersistentVolumeController(tools("persistent-volume-binder", "persistentvolume-controller")).run,
+        PvcProtectionController(tools("pvc-protection-controller")).run,
+        PvProtectionController(tools("pv-protection-controller")).run,
+        EphemeralVolumeController(tools("ephemeral-volume-controller", "ephemeral_volume")).run,
+        VolumeExpandController(tools("expand-controller", "volume_expand")).run,
         JobController(tools("job-controller")).run,
         CronJobController(tools("cronjob-controller")).run,
         TtlAfterFinishedController(tools("ttl-after-finished-controller")).run,

@@ -26,7 +26,7 @@ BATCH_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """The events that tell about a Create or Delete; `{name}` and `{error}` are filled in when it is done."""
+    """The events that tell about a Create or Delete; `{name}`, `{error}` are filled in. No reason: no news is good."""
 
     subject: Mapping[str, Any]
     reason: str
@@ -171,7 +171,7 @@ class _Work:
         version = (answer.get("metadata") or {}).get("resourceVersion", "")
         if version:
             self.versions[command.resource] = max(version, self.versions.get(command.resource, ""), key=_as_number)
-        if announce is not None:
+        if announce is not None and announce.reason:
             name = (answer.get("metadata") or {}).get("name") or _name(command)
             self.recorder.normal(announce.subject, announce.reason, announce.text.format(name=name))
         return answer

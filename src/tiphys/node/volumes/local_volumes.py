@@ -60,8 +60,10 @@ class LocalVolumes:
 
     async def bind(self, context: Context, volume: Object, claim: Object, target: Path, *, read_only: bool) -> None:
         """Show the volume at `target`, made and grown as needed and given to the pod's group."""
-        await asyncio.to_thread(self.disks.bind, disk_of(volume), target, giver(context, read_only=read_only))
-        await self._tell_size(volume, claim)
+        disk = disk_of(volume)
+        await asyncio.to_thread(self.disks.bind, disk, target, giver(context, read_only=read_only))
+        if grown_status(claim, volume) is not None and await asyncio.to_thread(self.disks.grow, disk):
+            await self._tell_size(volume, claim)
 
     async def released(self) -> None:
         """A pod has let go of its volumes: what nobody uses is unmounted, what was waiting for that is removed."""

@@ -1,0 +1,1 @@
+"""Generic ephemeral volumes: a claim for each, owned by its pod."""

@@ -1,0 +1,1 @@
+"""A claim that pods use is not removed under them."""

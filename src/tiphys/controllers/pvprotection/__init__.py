@@ -1,0 +1,1 @@
+"""A volume that a claim is bound to is not removed under it."""

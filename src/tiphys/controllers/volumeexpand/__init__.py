@@ -1,0 +1,1 @@
+"""Claims that ask for more than they have get larger volumes."""
