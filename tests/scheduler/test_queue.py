@@ -42,9 +42,9 @@ def test_a_pod_that_was_dropped_is_not_tried():
 def test_a_refused_pod_waits_for_what_can_help_it():
     queue = queued(pod("a"))
     queue.refuse(queue.pop(), frozenset(("Insufficient cpu",)))
-    queue.wake(lambda reasons: "Too many pods" in reasons)
+    queue.wake(lambda waiting: "Too many pods" in waiting.reasons)
     assert queue.pop() is None
-    queue.wake(lambda reasons: "Insufficient cpu" in reasons)
+    queue.wake(lambda waiting: "Insufficient cpu" in waiting.reasons)
     assert name(queue.pop()) == "a"
 
 

@@ -10,7 +10,9 @@ from tiphys.api.errors import failure
 from tiphys.client.client import Client
 from tiphys.client.events import Recorder
 from tiphys.client.informer import Informers
-from tiphys.scheduler.scheduler import NODES, PODS, Scheduler
+from tiphys.scheduler.follower import NODES
+from tiphys.scheduler.reports import PODS
+from tiphys.scheduler.scheduler import Scheduler
 
 
 class BindingApi(TinyApi):

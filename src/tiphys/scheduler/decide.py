@@ -124,6 +124,16 @@ def _without_promised(state: State, asks: Asks, ranking: Scores) -> Scores:
     return ranking
 
 
+def fits_along_with_promised(state: State, asks: Asks, row: int) -> bool:
+    """Whether the pod fits on a row, with and without the pods that were promised a place there."""
+    node = state.table.objects[row]
+    if node is None or not fits_row(state, asks, row):
+        return False
+    ahead = state.nominations.ahead_of(asks.pod["metadata"]["uid"], asks.priority) if len(state.nominations) else {}
+    promised = ahead.get(node["metadata"]["name"])
+    return not promised or fits_along_with(state, asks, row, promised)
+
+
 def fits_along_with(state: State, asks: Asks, row: int, promised: Sequence[Placed]) -> bool:
     with state.ledger.along_with(promised):
         return fits_row(state, asks, row)
@@ -131,6 +141,8 @@ def fits_along_with(state: State, asks: Asks, row: int, promised: Sequence[Place
 
 def fits_row(state: State, asks: Asks, row: int) -> bool:
     """Whether the pod fits on one row as the state is at this moment."""
+    if asks.relation is not None:
+        asks.relation.refresh()
     if not asks.shape.mask[row] or not filters.has_room(state.table, asks.shape.load.request, row):
         return False
     return not any(objection.rows[row] for objection in _others(state, asks))

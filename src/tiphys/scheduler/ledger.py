@@ -44,6 +44,10 @@ class Placed:
     def uid(self) -> str:
         return str(self.pod["metadata"]["uid"])
 
+    @property
+    def priority(self) -> int:
+        return int(self.pod["spec"].get("priority") or 0)
+
 
 class Ledger:
     """Keeps what the table says of use, and what groups and holders say of pods, right."""
@@ -71,12 +75,11 @@ class Ledger:
         Count the pod on `node`: assumed (its shape is known then), confirmed, or seen for the first time. True if that
         changes anything.
         """
-        uid, group, asks = pod["metadata"]["uid"], group_key(pod), _asks(pod)
+        uid = pod["metadata"]["uid"]
         held = self._placed.get(uid)
-        if held is not None and held.node == node and held.group == group and held.asks == asks:
+        if held is not None and held.node == node and held.group == group_key(pod) and held.asks == _asks(pod):
             return False
-        load = shape.load if shape is not None else load_of(self._table, pod)
-        placed = Placed(pod, node, load, group, held_by(pod), claim_names(pod), asks)
+        placed = self.placed(pod, node, shape)
         if held is not None:
             self.remove(uid)
         self._placed[uid] = placed
@@ -84,6 +87,11 @@ class Ledger:
         self._use_claims(placed, 1)
         self._apply(placed, 1)
         return True
+
+    def placed(self, pod: Object, node: str, shape: Shape | None = None) -> Placed:
+        """What the pod would take on `node`; it is not counted there."""
+        load = shape.load if shape is not None else load_of(self._table, pod)
+        return Placed(pod, node, load, group_key(pod), held_by(pod), claim_names(pod), _asks(pod))
 
     def remove(self, uid: str) -> bool:
         """The pod is gone or finished. False if it was not counted."""
@@ -146,6 +154,7 @@ class Ledger:
             return
         self._table.use(row, placed.load, sign)
         self._world.groups.add(placed.group, row, sign)
+        self._world.priorities.add(placed.priority, row, sign)
         if placed.held:
             self._world.holders.add(placed.held, row, sign)
         if placed.claims:

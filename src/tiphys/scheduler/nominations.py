@@ -15,10 +15,14 @@ Object = dict[str, Any]
 
 
 class Nominations:
-    """By uid of the pod. `Placed` says where it would be, and what it would take there."""
+    """
+    By uid of the pod. `Placed` says where it would be, and what it would take there. `victims` are uids of pods that
+    were told to go: the objects may not say it yet.
+    """
 
     def __init__(self) -> None:
         self._promised: dict[str, Placed] = {}
+        self.victims: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._promised)
@@ -38,14 +42,10 @@ class Nominations:
         """By node, the promised pods that a pod of this priority has to leave room for."""
         found: dict[str, list[Placed]] = {}
         for promised in self._promised.values():
-            if promised.uid != uid and _priority(promised) >= priority:
+            if promised.uid != uid and promised.priority >= priority:
                 found.setdefault(promised.node, []).append(promised)
         return found
 
     def below(self, node: str, priority: int) -> Iterator[Placed]:
         """The promised pods of a node that are less important than this priority."""
-        return (p for p in list(self._promised.values()) if p.node == node and _priority(p) < priority)
-
-
-def _priority(placed: Placed) -> int:
-    return int(placed.pod["spec"].get("priority") or 0)
+        return (p for p in list(self._promised.values()) if p.node == node and p.priority < priority)

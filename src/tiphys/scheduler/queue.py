@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tiphys.aio.queue import Backoff
+from tiphys.scheduler.state import Asks
 
 Object = dict[str, Any]
 Key = tuple[str, str]
@@ -24,22 +26,27 @@ BACKOFF = Backoff(1.0, 10.0)
 
 @dataclass(slots=True)
 class Waiting:
-    """A pod in the queue. `reasons` is set while it is unschedulable."""
+    """A pod in the queue. `reasons` is set while it is unschedulable; `asks` is what it asked for then."""
 
     pod: Object
     order: int
     attempts: int = 0
     reasons: frozenset[str] | None = None
+    asks: Asks | None = None
+    tried_at: float = 0.0
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
     gone: bool = False
 
 
 class SchedulingQueue:
-    """Highest priority first, then first come first served."""
+    """Highest priority first, then first come first served. `now` is the loop's clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._heap: list[tuple[int, int, Waiting]] = []
         self._all: dict[Key, Waiting] = {}
+        # Those with reasons, by order: what an event has to look through.
+        self._refused: dict[int, Waiting] = {}
         self._numbers = itertools.count()
         self._available = asyncio.Event()
 
@@ -47,13 +54,14 @@ class SchedulingQueue:
         return len(self._all)
 
     def put(self, key: Key, pod: Object) -> None:
-        """A new pod, or a newer version of one that waits: a change of its spec is worth another attempt at once."""
+        """A new pod, or a newer version of one that waits: another spec or other labels are worth an attempt."""
         held = self._all.get(key)
         if held is None:
             held = self._all[key] = Waiting(pod, next(self._numbers))
             self._activate(held)
             return
-        changed = held.pod["spec"] != pod["spec"] or held.pod["metadata"].get("uid") != pod["metadata"].get("uid")
+        before, after = held.pod["metadata"], pod["metadata"]
+        changed = held.pod["spec"] != pod["spec"] or any(before.get(k) != after.get(k) for k in ("uid", "labels"))
         held.pod = pod
         if changed and held.reasons is not None:
             self._activate(held)
@@ -63,6 +71,7 @@ class SchedulingQueue:
         held = self._all.pop(key, None)
         if held is not None:
             held.gone = True
+            self._refused.pop(held.order, None)
             self._stop_timer(held)
 
     def pop(self) -> Waiting | None:
@@ -78,21 +87,24 @@ class SchedulingQueue:
         """Wait until `pop` may have something."""
         await self._available.wait()
 
-    def refuse(self, waiting: Waiting, reasons: frozenset[str]) -> None:
+    def refuse(self, waiting: Waiting, reasons: frozenset[str], asks: Asks | None = None) -> None:
         """No node fits: it waits until an event can lift one of the reasons."""
-        waiting.attempts += 1
-        waiting.reasons = reasons
+        waiting.attempts, waiting.tried_at = waiting.attempts + 1, self._now()
+        waiting.reasons, waiting.asks = reasons, asks
+        if not waiting.gone:
+            self._refused[waiting.order] = waiting
 
     def fail(self, waiting: Waiting) -> None:
         """The attempt itself failed (the binding was refused): try again after the back-off."""
-        waiting.attempts += 1
-        waiting.reasons = frozenset()
-        self._later(waiting)
+        waiting.attempts, waiting.tried_at = waiting.attempts + 1, self._now()
+        if not waiting.gone:
+            waiting.reasons = frozenset()
+            self._later(waiting)
 
-    def wake(self, helps: Callable[[frozenset[str]], bool]) -> None:
+    def wake(self, helps: Callable[[Waiting], bool]) -> None:
         """Something changed: try the pods again whose reasons it can lift."""
-        for waiting in list(self._all.values()):
-            if waiting.reasons is not None and waiting.timer is None and helps(waiting.reasons):
+        for waiting in list(self._refused.values()):
+            if waiting.timer is None and helps(waiting):
                 self._later(waiting)
 
     def close(self) -> None:
@@ -100,9 +112,10 @@ class SchedulingQueue:
             self._stop_timer(waiting)
 
     def _later(self, waiting: Waiting) -> None:
-        """Pods that were tried often wait longest; the first wake-up after one attempt is immediate."""
-        delay = BACKOFF.delay(waiting.attempts - 1) if waiting.attempts > 1 else 0.0
-        if delay <= 0:
+        """Pods that were tried often wait longest after an attempt; the first wake-up after one is immediate."""
+        pause = BACKOFF.delay(waiting.attempts - 1) if waiting.attempts > 1 else 0.0
+        delay = waiting.tried_at + pause - self._now()
+        if pause <= 0 or delay <= 0:
             self._activate(waiting)
         elif waiting.timer is None:
             waiting.timer = asyncio.get_running_loop().call_later(delay, self._activate, waiting)
@@ -110,6 +123,7 @@ class SchedulingQueue:
     def _activate(self, waiting: Waiting) -> None:
         self._stop_timer(waiting)
         waiting.reasons = None
+        self._refused.pop(waiting.order, None)
         priority = int(waiting.pod["spec"].get("priority") or 0)
         heapq.heappush(self._heap, (-priority, waiting.order, waiting))
         self._available.set()

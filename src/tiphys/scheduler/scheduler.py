@@ -10,35 +10,40 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from tiphys.aio import clock
 from tiphys.api import resources
 from tiphys.api.errors import StatusError
-from tiphys.api.objects import condition_of, is_deleting, key_of, timestamp, uid_of
-from tiphys.api.pods import is_finished
-from tiphys.client.client import STRATEGIC_PATCH, Client
+from tiphys.api.objects import key_of, uid_of
+from tiphys.client.client import Client
 from tiphys.client.events import Recorder
 from tiphys.client.informer import Informers
 from tiphys.observe import metrics
-from tiphys.scheduler import filters
+from tiphys.scheduler import hints
 from tiphys.scheduler.decide import Refusal, choose
-from tiphys.scheduler.nodes import static_facts
+from tiphys.scheduler.follower import NAME, Follower
+from tiphys.scheduler.preempting import Preemptor
+from tiphys.scheduler.preemption import NEVER, UNDER_WAY, Candidate, preempt
 from tiphys.scheduler.queue import SchedulingQueue, Waiting
-from tiphys.scheduler.state import State
+from tiphys.scheduler.reports import ERROR, PODS, UNSCHEDULABLE, Reports
+from tiphys.scheduler.state import Asks, State
+from tiphys.scheduler.volume_binding import NotBoundError, VolumeBinder
+from tiphys.scheduler.volumes import Choice
 
 Object = dict[str, Any]
 
-NAME = "default-scheduler"
 BINDINGS_MAX = 256
 # Decisions in a row before the loop lets others run.
 BURST = 32
 
-PODS = resources.get("", "v1", "pods")
-NODES = resources.get("", "v1", "nodes")
+BUDGETS = resources.get("policy", "v1", "poddisruptionbudgets")
 
 log = logging.getLogger(__name__)
 attempts = metrics.counter("tiphys_scheduler_attempts", "Scheduling attempts by result.", ["result"])
+
+__all__ = ["NAME", "Scheduler"]
 
 
 class Scheduler:
@@ -48,21 +53,19 @@ class Scheduler:
         self, client: Client, informers: Informers, recorder: Recorder, *, now: clock.Clock = clock.system
     ) -> None:
         self._client = client
-        self._recorder = recorder
-        self._now = now
         self._state = State()
-        self._table, self._ledger = self._state.table, self._state.ledger
-        self._queue = SchedulingQueue()
+        self._queue = SchedulingQueue(lambda: asyncio.get_running_loop().time())
         self._slots = asyncio.Semaphore(BINDINGS_MAX)
-        self._pods = informers.of(PODS)
-        self._nodes = informers.of(NODES)
+        self._reports = Reports(client, recorder, now)
+        self._binder = VolumeBinder(client, self._state.volumes)
+        self._preemptor = Preemptor(client, self._reports, self._state)
+        self._follower = Follower(informers, self._state, self._queue, self._binder.changed)
+        self._budgets = informers.of(BUDGETS)
 
     async def run(self) -> None:
         """Schedule until cancelled."""
-        self._nodes.on_event(self._node_changed)
-        self._pods.on_event(self._pod_changed)
-        await self._nodes.synced()
-        await self._pods.synced()
+        await self._budgets.synced()
+        await self._follower.start()
         try:
             async with asyncio.TaskGroup() as group:
                 await self._decide_all(group)
@@ -84,107 +87,105 @@ class Scheduler:
                 await asyncio.sleep(0)
 
     def _attempt(self, waiting: Waiting, group: asyncio.TaskGroup) -> None:
-        pod = waiting.pod
-        asks = self._state.asks(pod)
-        choice = choose(self._state, asks, random.random())
+        """Decide on one pod. The task that follows gives the slot back."""
+        pod, state = waiting.pod, self._state
+        asks = state.asks(pod)
+        choice = choose(state, asks, random.random())
         if isinstance(choice, Refusal):
             attempts.labels("unschedulable").inc()
-            self._queue.refuse(waiting, choice.kinds)
-            group.create_task(self._report(pod, choice.message))
+            group.create_task(self._refuse(waiting, asks, choice))
             return
-        node = self._table.objects[choice]
+        node = state.table.objects[choice]
         assert node is not None
-        self._ledger.place(pod, node["metadata"]["name"], asks.shape)
-        group.create_task(self._bind(waiting, node["metadata"]["name"]))
+        name = node["metadata"]["name"]
+        claims = asks.volumes.choices_on(choice) if asks.volumes is not None and asks.volumes.has_choices else None
+        state.volumes.promise(claims or (), name)
+        state.nominations.remove(uid_of(pod))
+        state.ledger.place(pod, name, asks.shape)
+        self._queue.wake(hints.after_pod_came(state, pod))
+        group.create_task(self._bind(waiting, name, claims or ()))
 
-    async def _bind(self, waiting: Waiting, node: str) -> None:
+    # to a node
+
+    async def _bind(self, waiting: Waiting, node: str, claims: Sequence[Choice]) -> None:
         pod = waiting.pod
-        namespace, name = key_of(pod)
-        binding = {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {"name": name, "namespace": namespace, "uid": uid_of(pod)},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
-        }
         try:
-            await self._client.create(PODS, binding, subresource="binding")
-        except (StatusError, OSError) as error:
-            self._ledger.remove(uid_of(pod))
-            attempts.labels("error").inc()
-            if isinstance(error, StatusError) and error.code in (404, 409):
-                # Gone, or bound by someone else: the informer will say which.
-                log.debug("binding %s/%s: %s", namespace, name, error)
-            else:
-                log.warning("binding %s/%s to %s failed: %s", namespace, name, node, error)
-                self._queue.fail(waiting)
+            if claims:
+                await self._bind_claims(waiting, node, claims)
+            await self._client.create(PODS, _binding(pod, node), subresource="binding")
+        except (StatusError, OSError, NotBoundError) as error:
+            await self._take_back(waiting, node, error)
             return
         finally:
             self._slots.release()
+            self._state.volumes.withdraw(claims)
         attempts.labels("scheduled").inc()
-        self._recorder.normal(pod, "Scheduled", f"Successfully assigned {namespace}/{name} to {node}")
+        self._reports.bound(pod, node)
 
-    async def _report(self, pod: Object, message: str) -> None:
-        """Tell the user why, in the condition and as an event; only when the reason is new."""
+    async def _bind_claims(self, waiting: Waiting, node: str, claims: Sequence[Choice]) -> None:
+        """To make a volume may take minutes: the slot is for others meanwhile."""
+        self._slots.release()
         try:
-            held = condition_of(pod, "PodScheduled") or {}
-            if held.get("message") == message and held.get("status") == "False":
-                return
-            self._recorder.warning(pod, "FailedScheduling", message)
-            condition = {
-                "type": "PodScheduled",
-                "status": "False",
-                "reason": "Unschedulable",
-                "message": message,
-                "lastTransitionTime": held.get("lastTransitionTime") or timestamp(self._now()),
-            }
-            patch = {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [condition]}}
-            await self._client.patch(PODS, key_of(pod), patch, subresource="status", media_type=STRATEGIC_PATCH)
-        except (StatusError, OSError) as error:
-            log.debug("the reason could not be written to %s: %s", key_of(pod), error)
+            await self._binder.bind(waiting, key_of(waiting.pod), claims, node)
+        finally:
+            await self._slots.acquire()
+
+    async def _take_back(self, waiting: Waiting, node: str, error: Exception) -> None:
+        """The pod is not where it was assumed to be."""
+        pod = waiting.pod
+        attempts.labels("error").inc()
+        if self._state.ledger.remove(uid_of(pod)):
+            self._queue.wake(hints.after_pod_left(self._state, pod, node))
+        if (isinstance(error, StatusError) and error.code == 404) or waiting.gone:
+            log.debug("binding %s: %s", key_of(pod), error)  # the informer will say it
+            return
+        if isinstance(error, NotBoundError):
+            message = f'running PreBind plugin "VolumeBinding": {error}'
+            await self._reports.refused(pod, ERROR, message)
+        elif not (isinstance(error, StatusError) and error.code == 409):
+            log.warning("binding %s to %s failed: %s", key_of(pod), node, error)
+        self._queue.fail(waiting)
+
+    # nowhere
+
+    def _refuse(self, waiting: Waiting, asks: Asks, refusal: Refusal) -> Coroutine[Any, Any, None]:
+        """Look for room that can be made, and tell the user; the pod waits for an event that can help."""
+        self._queue.refuse(waiting, refusal.kinds, asks)
+        pod, message = waiting.pod, refusal.message
+        if refusal.at_all:
+            return self._tell(pod, f"{message} not found", None)
+        if not refusal.nodes:
+            return self._tell(pod, message, None)
+        made = preempt(self._state, asks, refusal, list(self._budgets.list()), random.random())
+        if isinstance(made, Candidate):
+            self._state.nominations.put(self._state.ledger.placed(pod, made.node, asks.shape))
+            self._state.nominations.victims.update(victim.uid for victim in made.victims)
+            return self._make_room(waiting, message, made)
+        keeps = made in (NEVER, UNDER_WAY)
+        given_up = "" if not keeps and self._state.nominations.remove(uid_of(pod)) is not None else None
+        return self._tell(pod, f"{message} no new claims to deallocate, preemption: {made}", given_up)
+
+    async def _tell(self, pod: Object, message: str, nominated: str | None) -> None:
+        try:
+            await self._reports.refused(pod, UNSCHEDULABLE, message, nominated)
         finally:
             self._slots.release()
 
-    # events
-
-    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
-        pod = new if new is not None else old
-        if pod is None:
-            return
-        key, node = key_of(pod), pod["spec"].get("nodeName")
-        if new is None or is_finished(pod):
-            self._queue.drop(key)
-            if self._ledger.remove(uid_of(pod)):
-                self._wake_for(pod["spec"].get("nodeName", ""))
-        elif node:
-            self._queue.drop(key)
-            self._ledger.place(pod, node)
-        elif is_deleting(pod) or pod["spec"].get("schedulingGates"):
-            self._queue.drop(key)
-        elif pod["spec"].get("schedulerName", NAME) == NAME:
-            self._queue.put(key, pod)
-
-    def _node_changed(self, old: Object | None, new: Object | None) -> None:
-        if new is None:
-            name = old["metadata"]["name"] if old is not None else ""
-            self._ledger.node_removed(name)
-            self._table.remove(name)
-            return
-        name = new["metadata"]["name"]
-        known = name in self._table.row_of
-        changed = self._table.put(new)
-        if not known:
-            self._ledger.node_added(name)
-        if not changed:
-            return
-        static_changed = old is None or static_facts(old) != static_facts(new)
-        self._queue.wake((lambda reasons: True) if static_changed else _lifted_by_room)
-
-    def _wake_for(self, node: str) -> None:
-        if node:
-            self._queue.wake(_lifted_by_room)
+    async def _make_room(self, waiting: Waiting, message: str, candidate: Candidate) -> None:
+        try:
+            await self._reports.refused(waiting.pod, UNSCHEDULABLE, message, candidate.node)
+            if not await self._preemptor.make_room(waiting.pod, candidate):
+                self._state.nominations.remove(uid_of(waiting.pod))
+                self._queue.fail(waiting)
+        finally:
+            self._slots.release()
 
 
-def _lifted_by_room(reasons: frozenset[str]) -> bool:
-    """Room on a node helps pods that lacked room or a port."""
-    about_room = (filters.TOO_MANY_PODS, filters.HOST_PORTS)
-    return not reasons or any(reason.startswith("Insufficient") or reason in about_room for reason in reasons)
+def _binding(pod: Object, node: str) -> Object:
+    namespace, name = key_of(pod)
+    return {
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": name, "namespace": namespace, "uid": uid_of(pod)},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+    }

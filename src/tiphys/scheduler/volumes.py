@@ -109,7 +109,12 @@ class Volumes:
     def fitting(self, key: Key, claim: Object) -> list[Object]:
         """The volumes that a claim may be bound to, the best first: those made for it, then the smallest."""
         held = [v for v in self._available[class_of(claim)].values() if self._fits(key, claim, v)]
-        return sorted(held, key=lambda v: (not v["spec"].get("claimRef"), _capacity(v), v["metadata"]["name"]))
+
+        def rank(volume: Object) -> tuple[bool, int, str]:
+            name = volume["metadata"]["name"]
+            return not volume["spec"].get("claimRef") and name not in self.reserved, _capacity(volume), name
+
+        return sorted(held, key=rank)
 
     def _fits(self, key: Key, claim: Object, volume: Object) -> bool:
         spec, wanted = volume["spec"], claim["spec"]
