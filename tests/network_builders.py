@@ -1,5 +1,6 @@
 """Sockets inside of leases, small servers and clients for them."""
 
+import asyncio
 import contextlib
 import socket
 import subprocess
@@ -45,12 +46,16 @@ def serving(made: socket.socket, port: int):
         thread.join()
 
 
-def ask(made: socket.socket, address: str, port: int) -> str:
+def ask(made: socket.socket, address: str, port: int, seconds: float = PATIENCE_SECONDS) -> str:
     """Whom the server at the other end sees."""
     with made:
-        made.settimeout(PATIENCE_SECONDS)
+        made.settimeout(seconds)
         made.connect((address, port))
         return made.recv(100).decode()
+
+
+async def call(made, address, port):
+    return await asyncio.to_thread(ask, made, address, port)
 
 
 def nft(*words: str) -> str:

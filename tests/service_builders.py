@@ -67,3 +67,21 @@ class StillInformer:
         del self.objects[key_of(obj)]
         for handler in self.handlers:
             handler(obj, None)
+
+
+def policy(name="guard", *, pods=None, namespace="shop", **spec):
+    """`policy(ingress=[...])` selects every pod of the namespace; `pods` are the labels of those it selects."""
+    types = [kind for kind, said in (("Ingress", "ingress"), ("Egress", "egress")) if said in spec] or ["Ingress"]
+    selector = {"matchLabels": pods} if pods else {}
+    spec = {"podSelector": selector, "policyTypes": types, **spec}
+    meta = {"namespace": namespace, "name": name, "uid": f"uid-{name}"}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": meta, "spec": spec}
+
+
+def labelled(**labels):
+    return {"podSelector": {"matchLabels": labels}}
+
+
+def namespace(name, **labels):
+    meta = {"name": name, "labels": {"kubernetes.io/metadata.name": name, **labels}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": meta}

@@ -5,70 +5,14 @@ import contextlib
 import socket
 import subprocess
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 
 import pytest
 
-from network_builders import ask, nft, serving, socket_in
-from service_builders import StillInformer, endpoint, endpoints, service
-from tiphys.network.kernel import KernelNetwork
-from tiphys.network.settings import NetworkSettings
-from tiphys.proxy.proxy import ENDPOINT_SLICES, SERVICES, Proxy
+from network_builders import call, nft, socket_in
+from service_builders import endpoint, endpoints, service
 
 pytestmark = pytest.mark.host
-
-
-class Bench:
-    """A node: pods that answer on port 8080, and a proxy fed by hand."""
-
-    def __init__(self, network, proxy, informers):
-        self.network, self.proxy = network, proxy
-        self.informers = informers
-        self.services, self.slices = informers[SERVICES], informers[ENDPOINT_SLICES]
-        self.pods = contextlib.ExitStack()
-
-    async def pod(self, name, port=8080):
-        lease = await self.network.acquire(name)
-        self.pods.enter_context(serving(socket_in(lease), port))
-        return lease
-
-    async def settled(self):
-        await asyncio.sleep(0)
-        await self.proxy.settled.wait()
-
-    async def put(self, *objects):
-        for obj in objects:
-            (self.slices if "endpoints" in obj else self.services).put(obj)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        await self.settled()
-
-
-@pytest.fixture
-async def bench(own_network, tmp_path, proxy_settings):
-    network = KernelNetwork(
-        NetworkSettings(
-            run_dir=tmp_path / "run", bridge="tipt0", pod_cidr="10.91.0.0/24", service_cidr="10.92.0.0/24",
-            table="tiphystest",
-        )
-    )  # fmt: skip
-    informers = defaultdict(StillInformer)
-    proxy = Proxy(proxy_settings, informers.__getitem__)
-    running = asyncio.create_task(proxy.run())
-    bench = Bench(network, proxy, informers)
-    try:
-        await network.open()
-        await asyncio.wait_for(proxy.settled.wait(), 5)
-        yield bench
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        bench.pods.close()
-        await network.purge()
-
-
-async def call(made, address, port):
-    return await asyncio.to_thread(ask, made, address, port)
 
 
 async def test_a_pod_and_the_host_reach_a_pod_through_the_cluster_address(bench):

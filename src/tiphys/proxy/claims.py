@@ -112,5 +112,6 @@ def _changes(items: Iterable[tuple[Item, Content | None]]) -> list[Change]:
                 changes.append(PutChain(chain))
             case _, Collection() as made:
                 changes.append(PutCollection(made))
-    changes += [DropElements(collection, tuple(keys)) for collection, keys in gone.items()]
+    dropped = {change.name for change in changes if isinstance(change, DropCollection)}
+    changes += [DropElements(name, tuple(keys)) for name, keys in gone.items() if name not in dropped]
     return changes + [PutElements(collection, elements) for collection, elements in put.items()]
