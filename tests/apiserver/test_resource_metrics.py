@@ -12,6 +12,7 @@ from tiphys.store.memory import MemoryStore
 from tiphys.wire.messages import Identity, Request, Response
 
 ADMIN = Identity("admin", ("system:masters",))
+CUSTOM = "/apis/custom.metrics.k8s.io/v1beta2"
 ROOT = "/apis/metrics.k8s.io/v1beta1"
 TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 
@@ -41,9 +42,12 @@ class Machines:
 class Api:
     def __init__(self):
         self.machines = Machines()
-        extension = measured(self.machines)
-        given = Extras(extension=extension, pages=pages.builtin({}, extension.served), reach=self.machines)
-        self.server = ApiServer(MemoryStore(), extras=lambda cache: given)
+        self.server = ApiServer(MemoryStore(), extras=self.extras)
+
+    def extras(self, cache):
+        extension, metrics = measured(cache, self.machines)
+        served = extension.served()
+        return Extras(extension=extension, pages=[*pages.builtin({}, lambda: served), metrics], reach=self.machines)
 
     async def send(self, method, path, body=None, accept="application/json"):
         data = b"" if body is None else orjson.dumps(body)
@@ -147,6 +151,31 @@ async def test_is_discovered_and_registered(api):
     ]
     _, service = await api.send("GET", "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io")
     assert service["status"]["conditions"][0]["reason"] == "Local"
+
+
+def arrivals(*pairs):
+    told = {"at": 1_800_000_000.2, "window": 5.0}
+    return {"services": {name: {**told, "perSecond": value} for name, value in pairs}}
+
+
+async def test_adds_up_what_comes_to_a_service_through_all_nodes(api):
+    spec = {"ports": [{"port": 80}]}
+    await api.send("POST", "/api/v1/namespaces/default/services", {"metadata": {"name": "web"}, "spec": spec})
+    api.machines.answers = {name: arrivals(("default/web", value)) for name, value in (("n1", 1.25), ("n2", 2.0))}
+    path = f"{CUSTOM}/namespaces/default/services"
+    status, found = await api.send("GET", f"{path}/web/requests_per_second")
+    (value,) = found["items"]
+    assert (status, value["value"], value["windowSeconds"]) == (200, "3250m", 5)
+    assert value["describedObject"]["name"] == "web" and value["metric"]["name"] == "requests_per_second"
+    assert len((await api.send("GET", f"{path}/*/connections_per_second"))[1]["items"]) == 1
+
+
+async def test_an_unknown_metric_or_service_is_not_found(api):
+    path = f"{CUSTOM}/namespaces/default"
+    _, refused = await api.send("GET", f"{path}/services/web/requests_per_second")
+    text = "the server could not find the metric requests_per_second for services web"
+    assert (refused["code"], refused["message"]) == (404, text)
+    assert (await api.send("GET", f"{path}/pods/*/queue"))[0] == 404
 
 
 async def test_cannot_be_written(api):

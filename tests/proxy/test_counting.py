@@ -35,7 +35,8 @@ def test_only_what_is_asked_for_meets_packets():
 
 
 def test_counts_are_read_from_a_listing():
-    listed = "elements = { 10.92.0.10 . tcp . 80 counter packets 5 bytes 9,\n 10.92.0.11 . udp . 53 counter packets 0 bytes 0 }"
+    one, other = "10.92.0.10 . tcp . 80 counter packets 5", "10.92.0.11 . udp . 53 counter packets 0"
+    listed = f"elements = {{ {one} bytes 9,\n {other} bytes 0 }}"
     assert counts(listed) == {"10.92.0.10 . tcp . 80": 5, "10.92.0.11 . udp . 53": 0}
 
 
@@ -48,7 +49,7 @@ class Kernel:
     def run(self, text):
         if not text.startswith("list"):
             self.written.append(text)
-            self.packets = {element: 0 for element in self.packets}
+            self.packets = dict.fromkeys(self.packets, 0)
             return ""
         listed = [f"{element} counter packets {count} bytes 0" for element, count in self.packets.items()]
         return f"elements = {{ {', '.join(listed)} }}"
@@ -80,12 +81,11 @@ def counted(kernel, *services):
 async def test_a_change_of_the_table_loses_no_count(kernel):
     other = service("other", clusterIP="10.92.0.11")
     made, clock, known = counted(kernel, service(), other)
-    key, owner = "10.92.0.10 . tcp . 80", ("default", "web")
-    owner = next(one for one in known if one[1] == "web")
+    key, (owner, another) = "10.92.0.10 . tcp . 80", known
     kernel.packets = {key: 0}
     await made.arrivals(CONNECTIONS, [owner])
     clock.at, kernel.packets = 102.0, {key: 30}
-    await made.arrivals(CONNECTIONS, [next(one for one in known if one[1] == "other")])
+    await made.arrivals(CONNECTIONS, [another])
     clock.at, kernel.packets = 104.0, {key: 10}
     rate = (await made.arrivals(CONNECTIONS, [owner]))[owner]
     assert (rate.per_second, rate.window_seconds) == (10.0, 4.0)

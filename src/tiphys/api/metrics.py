@@ -16,13 +16,17 @@ _READ = ("get", "list")
 NODE_METRICS = Resource(RESOURCE_GROUP, "v1beta1", "nodes", "NodeMetrics", False, _READ)
 POD_METRICS = Resource(RESOURCE_GROUP, "v1beta1", "pods", "PodMetrics", True, _READ)
 
-# New connections a second to a Service, counted by the packet rules of every node.
-CONNECTIONS = "connections_per_second"
 CUSTOM_VERSION = "v1beta2"
-SERVICE_CONNECTIONS = Resource(
-    CUSTOM_GROUP, CUSTOM_VERSION, f"services/{CONNECTIONS}", "MetricValueList", True, ("get",)
+# What comes to a Service, counted by the packet rules of every node: metric → what is counted.
+SERVICE_METRICS = {"requests_per_second": "requests", "connections_per_second": "connections"}
+SERVED = (
+    NODE_METRICS,
+    POD_METRICS,
+    *(
+        Resource(CUSTOM_GROUP, CUSTOM_VERSION, f"services/{name}", "MetricValueList", True, ("get",))
+        for name in SERVICE_METRICS
+    ),
 )
-SERVED = (NODE_METRICS, POD_METRICS, SERVICE_CONNECTIONS)
 
 
 def seconds_text(seconds: float) -> str:

@@ -157,9 +157,10 @@ def _api_server(
     def extras(cache: Cache) -> Extras:
         given = security.extras(cache)
         # What is measured comes from nodes, and autoscalers ask for it: an API alone serves what kube-apiserver does.
-        extension = measured(reach) if settings.run_controllers else Extension()
+        extension, metrics = measured(cache, reach) if settings.run_controllers else (Extension(), None)
         served = extension.served()
         own = pages.builtin({"shutdown": readiness}, lambda: served)
+        own = [*own, metrics] if metrics is not None else own
         return dataclasses.replace(given, pages=[*given.pages, *own], reach=reach, extension=extension)
 
     own_settings = server.Settings(advertised, port, settings.service_cidr, local_storage=settings.run_controllers)

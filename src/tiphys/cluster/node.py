@@ -35,7 +35,8 @@ from tiphys.node.server.handler import NodeHandler
 from tiphys.node.settings import NodeSettings
 from tiphys.pki import tls
 from tiphys.pki.authority import subject_of
-from tiphys.proxy.proxy import Proxy
+from tiphys.proxy.counting import Counting
+from tiphys.proxy.proxy import SERVICES, Proxy
 from tiphys.proxy.settings import ProxySettings
 from tiphys.runtime.crun import CrunRuntime
 from tiphys.runtime.settings import RuntimeSettings
@@ -104,12 +105,15 @@ async def run(master: Master, informers: Informers, ready: Callable[[str], None]
     own = node_settings(settings, node_ip)
     client = Client(master.handle, identity=identity_of(settings), user_agent="kubelet")
     proxy = _proxy(settings, informers)
+    counting = Counting(counting_table(settings), informers.of(SERVICES).get)
     machine = read_machine(own, runtime_version(), version()["gitVersion"])
     doors = Doors(client, runtime, network, machine, proxy.withdrawn, proxy.guarded, proxy.released)
     agent = NodeAgent(own, doors)
     try:
-        async with _serving(master.identities, settings, agent, runtime), asyncio.TaskGroup() as group:
+        handler = _handler(settings, agent, runtime, counting)
+        async with _serving(master.identities, settings, handler), asyncio.TaskGroup() as group:
             group.create_task(proxy.run(), name="proxy")
+            group.create_task(counting.run(), name="counting")
             dns = _dns(settings, client, informers)
             group.create_task(dns.run(), name="dns")
             # The rules of a process that was killed may lead to pods that are about to end: they are renewed first.
@@ -133,6 +137,11 @@ def _proxy(settings: Settings, informers: Informers) -> Proxy:
     return Proxy(own, informers.of)
 
 
+def counting_table(settings: Settings) -> str:
+    """The packet rules that count what comes to Services, while somebody asks."""
+    return f"{settings.nft_table}-counting"
+
+
 def _dns(settings: Settings, client: Client, informers: Informers) -> DnsServer:
     own = DnsSettings(
         listen=((network_settings(settings).gateway, DNS_PORT),),
@@ -147,14 +156,18 @@ def _dns(settings: Settings, client: Client, informers: Informers) -> DnsServer:
     return DnsServer(client, own, informer_of=informers.of, sockets=sockets)
 
 
-@asynccontextmanager
-async def _serving(keys: Identities, settings: Settings, agent: NodeAgent, runtime: CrunRuntime) -> AsyncIterator[None]:
-    """The agent's HTTPS server, for the API server alone."""
+def _handler(settings: Settings, agent: NodeAgent, runtime: CrunRuntime, counting: Counting) -> NodeHandler:
+    """What the agent answers, to the API server alone."""
 
     def is_api_server(certificate: bytes) -> bool:
         return subject_of(certificate).name == identities.KUBELET_CLIENT
 
-    handler = NodeHandler(agent.here, runtime, is_api_server, node_name=settings.node_name)
+    return NodeHandler(agent.here, runtime, is_api_server, node_name=settings.node_name, counting=counting)
+
+
+@asynccontextmanager
+async def _serving(keys: Identities, settings: Settings, handler: NodeHandler) -> AsyncIterator[None]:
+    """The agent's HTTPS server."""
     context = tls.server_context(keys.node, client_authorities=keys.authority.bundle)
     try:
         listener = await http.start(handler, host=settings.bind, port=settings.node_port, tls=context)

@@ -45,7 +45,8 @@ async def _take_down(settings: Settings, *, purge: bool) -> int:
         await runtime.close()
     await asyncio.to_thread(kept_sockets.drop, settings.run_dir)
     await KernelNetwork(node.network_settings(settings)).purge()
-    await asyncio.to_thread(remove_table, "ip", f"{settings.nft_table}-services")
+    for table in (f"{settings.nft_table}-services", node.counting_table(settings)):
+        await asyncio.to_thread(remove_table, "ip", table)
     for directory in (settings.data_dir / "node", settings.run_dir / "node"):
         mounts.unmount_below(directory)
     loops.detach_below(settings.data_dir / "node")

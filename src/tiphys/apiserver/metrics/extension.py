@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from tiphys.api.metrics import SERVED
+from tiphys.apiserver.cache import Cache
+from tiphys.apiserver.call import Page
 from tiphys.apiserver.extensions import Extension
+from tiphys.apiserver.metrics import service_metrics
+from tiphys.apiserver.metrics.figures import Figures
 from tiphys.apiserver.metrics.resource_metrics import ResourceMetrics
 from tiphys.apiserver.subresources.connect import Reach
 
 
-def measured(reach: Reach) -> Extension:
-    """`metrics.k8s.io` and `custom.metrics.k8s.io`."""
-    return Extension(SERVED, ResourceMetrics(reach).verbs())
+def measured(cache: Cache, reach: Reach) -> tuple[Extension, Page]:
+    """`metrics.k8s.io`, and the page of `custom.metrics.k8s.io`."""
+    figures = Figures(reach)
+    return Extension(SERVED, ResourceMetrics(figures).verbs()), service_metrics.page(cache, figures)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -24,55 +25,63 @@ log = logging.getLogger(__name__)
 # Autoscalers ask each second; two that ask at about the same time share an answer.
 FRESH_SECONDS = 0.5
 ANSWER_SECONDS_MAX = 3.0
-# Nodes that are asked at once.
-QUESTIONS_MAX = 64
+# Nodes that are asked at once, and answers that are kept.
+QUESTIONS_MAX, ANSWERS_MAX = 64, 4096
+
+
+@dataclass(slots=True)
+class _Answer:
+    """The last answer to one question; who comes while it is asked waits for the same one."""
+
+    asked_at: float = -math.inf
+    document: Object | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Figures:
-    """Answers of nodes to one path, such as `/stats/usage`."""
+    """What nodes answer to a target such as `/stats/usage`."""
 
-    def __init__(self, reach: Reach, path: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, reach: Reach, clock: Callable[[], float] = time.monotonic) -> None:
         self._reach = reach
-        self._path = path
         self._clock = clock
-        self._kept: dict[str, tuple[float, Object | None]] = {}
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._answers: dict[tuple[str, str], _Answer] = {}
         self._places = asyncio.Semaphore(QUESTIONS_MAX)
 
-    async def of(self, nodes: Iterable[Object]) -> Mapping[str, Object]:
+    async def of(self, nodes: Iterable[Object], target: str) -> Mapping[str, Object]:
         """The answers by node; those that cannot be had are missing."""
         asked = list(nodes)
-        answers = await asyncio.gather(*(self._of_one(node) for node in asked))
+        if len(self._answers) > ANSWERS_MAX:
+            self._forget()
+        answers = await asyncio.gather(*(self._of_one(node, target) for node in asked))
         names = [node["metadata"]["name"] for node in asked]
         return {name: answer for name, answer in zip(names, answers, strict=True) if answer is not None}
 
-    def forget(self, present: Iterable[str]) -> None:
-        """Keep nothing about nodes that are gone."""
-        for name in self._kept.keys() - set(present):
-            del self._kept[name]
-            self._turns.pop(name, None)
+    def _forget(self) -> None:
+        """Nodes and questions come and go; what is old is asked anew anyway."""
+        since = self._clock() - FRESH_SECONDS
+        old = [key for key, answer in self._answers.items() if answer.asked_at < since and not answer.turn.locked()]
+        for key in old:
+            del self._answers[key]
 
-    async def _of_one(self, node: Object) -> Object | None:
-        name = node["metadata"]["name"]
-        async with self._turns[name]:
-            at, answer = self._kept.get(name, (-FRESH_SECONDS, None))
-            if self._clock() - at < FRESH_SECONDS:
-                return answer
-            async with self._places:
-                answer = await self._ask(node)
-            self._kept[name] = self._clock(), answer
-            return answer
+    async def _of_one(self, node: Object, target: str) -> Object | None:
+        answer = self._answers.setdefault((node["metadata"]["name"], target), _Answer())
+        async with answer.turn:
+            if self._clock() - answer.asked_at >= FRESH_SECONDS:
+                async with self._places:
+                    answer.document = await self._ask(node, target)
+                answer.asked_at = self._clock()
+            return answer.document
 
-    async def _ask(self, node: Object) -> Object | None:
+    async def _ask(self, node: Object, target: str) -> Object | None:
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                response = await self._reach.node(node)(Request("GET", self._path))
+                response = await self._reach.node(node)(Request("GET", target))
                 body = response.body
                 content = body if isinstance(body, bytes) else b"".join([piece async for piece in body])
             if response.status == 200:
                 answer: Object = orjson.loads(content)
                 return answer
-            log.debug("node %s answers %d to %s", node["metadata"]["name"], response.status, self._path)
+            log.debug("node %s answers %d to %s", node["metadata"]["name"], response.status, target)
         except (OSError, StatusError, TimeoutError, orjson.JSONDecodeError) as error:
-            log.debug("node %s does not tell %s: %s", node["metadata"]["name"], self._path, error)
+            log.debug("node %s does not tell %s: %s", node["metadata"]["name"], target, error)
         return None

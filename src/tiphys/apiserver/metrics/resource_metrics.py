@@ -22,7 +22,6 @@ from tiphys.apiserver.negotiation import Format
 from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.registry.options import Query, first
 from tiphys.apiserver.routing import Route
-from tiphys.apiserver.subresources.connect import Reach
 from tiphys.wire.messages import Response
 
 USAGE_PATH = "/stats/usage"
@@ -31,8 +30,8 @@ USAGE_PATH = "/stats/usage"
 class ResourceMetrics:
     """The verbs of both resources."""
 
-    def __init__(self, reach: Reach) -> None:
-        self._figures = Figures(reach, USAGE_PATH)
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
 
     def verbs(self) -> Mapping[tuple[str, str, str], Verb]:
         return {
@@ -45,9 +44,7 @@ class ResourceMetrics:
     async def list_nodes(self, parts: Parts, call: Call, route: Route, form: Format) -> Response:
         """GET nodes."""
         await parts.cache.caught_up()
-        everything = list(parts.cache.list("", "nodes"))
-        self._figures.forget(node["metadata"]["name"] for node in everything)
-        found = await self._nodes(filter(selection(route.query), everything))
+        found = await self._nodes(filter(selection(route.query), parts.cache.list("", "nodes")))
         return answers.of_objects(call, found, {}, form)
 
     async def get_node(self, parts: Parts, call: Call, route: Route, form: Format) -> Response:
@@ -76,7 +73,7 @@ class ResourceMetrics:
 
     async def _nodes(self, nodes: Iterable[Object]) -> list[Object]:
         wanted = list(nodes)
-        told = await self._figures.of(wanted)
+        told = await self._figures.of(wanted, USAGE_PATH)
         return [
             _metrics(NODE_METRICS, node, figures) | {"usage": _usage(figures)}
             for node in wanted
@@ -87,7 +84,7 @@ class ResourceMetrics:
         wanted = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
         names = dict.fromkeys(pod["spec"].get("nodeName") or "" for pod in wanted)
         nodes = [node for name in names if (node := parts.cache.get("", "nodes", "", name)) is not None]
-        told = await self._figures.of(nodes)
+        told = await self._figures.of(nodes, USAGE_PATH)
         measured = {pod["uid"]: pod for answer in told.values() for pod in answer["pods"]}
         found = [pod_metrics(pod, measured.get(pod["metadata"]["uid"])) for pod in wanted]
         return [metrics for metrics in found if metrics is not None]

@@ -54,6 +54,26 @@ class PodsHere(Protocol):
         """What each running pod uses; a brief look gives processor time and memory alone."""
 
 
+class Arrivals(Protocol):
+    """How much comes to a Service: `per_second` over the `window_seconds` before `at` (Unix seconds)."""
+
+    @property
+    def per_second(self) -> float: ...
+
+    @property
+    def window_seconds(self) -> float: ...
+
+    @property
+    def at(self) -> float: ...
+
+
+class Counting(Protocol):
+    """Counts what comes to Services on this node, by kind ("connections" or "requests")."""
+
+    async def arrivals(self, kind: str, services: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Arrivals]:
+        """By (namespace, name); a Service that is not counted here is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
     """

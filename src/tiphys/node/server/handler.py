@@ -21,7 +21,7 @@ from tiphys.api.errors import StatusError
 from tiphys.node.server import port_forward, rates, streams, summary
 from tiphys.node.server.commands import Conversation
 from tiphys.node.server.dial import dial
-from tiphys.node.server.doors import PodsHere, ServerLimits, Trust
+from tiphys.node.server.doors import Counting, PodsHere, ServerLimits, Trust
 from tiphys.node.server.port_forward import PortForward
 from tiphys.node.server.query import Query, Wanted, forwarded_ports, log_options, wanted_streams
 from tiphys.node.server.rates import Rates
@@ -53,6 +53,7 @@ class NodeHandler:
         trust: Trust,
         *,
         node_name: str = "",
+        counting: Counting | None = None,
         limits: ServerLimits = ServerLimits(),
         clock: clocks.Clock = time.time,
     ) -> None:
@@ -60,6 +61,7 @@ class NodeHandler:
         self._runtime = runtime
         self._trust = trust
         self._node_name = node_name
+        self._counting = counting
         self._limits = limits
         self._clock = clock
         self._rates = Rates(lambda brief: here.usages(brief=brief), lambda: summary.read_machine().cpu_ns, clock)
@@ -113,11 +115,24 @@ class NodeHandler:
             machine = summary.read_machine()
             used = machine.memory_total_bytes - machine.memory_available_bytes
             return Response(200, JSON, orjson.dumps(rates.document(measured, used)))
+        if words == ["services"]:
+            return await self._service_arrivals(query)
         if words != ["summary"]:
             return Response(404, TEXT, b"404 page not found\n")
         machine = summary.read_machine()
         document = summary.summary(self._node_name, machine, await self._here.usages(), self._clock())
         return Response(200, JSON, orjson.dumps(document))
+
+    async def _service_arrivals(self, query: Query) -> Response:
+        """`kind=requests&service=shop/web`: what comes to Services through this node."""
+        asked = [(namespace, name) for namespace, _, name in (text.partition("/") for text in query.get("service", ()))]
+        kind = next(iter(query.get("kind", ())), "")
+        found = await self._counting.arrivals(kind, asked) if self._counting is not None else {}
+        told = {
+            "/".join(owner): {"perSecond": one.per_second, "window": one.window_seconds, "at": one.at}
+            for owner, one in found.items()
+        }
+        return Response(200, JSON, orjson.dumps({"services": told}))
 
     # streams
 
