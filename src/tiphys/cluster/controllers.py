@@ -40,6 +40,7 @@ from tiphys.controllers.pvprotection.controller import PvProtectionController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
 from tiphys.controllers.resourcequota.controller import ResourceQuotaController
+from tiphys.controllers.rollout.controller import RolloutController
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
 from tiphys.controllers.statefulset.controller import StatefulSetController
@@ -104,6 +105,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
         StatefulSetController(tools("statefulset-controller")).run,
         DaemonSetController(tools("daemon-set-controller", "daemonset-controller")).run,
         DependenciesController(tools("dependency-controller")).run,
+        RolloutController(tools("rollout-controller")).run,
         EndpointsController(tools("endpoint-controller")).run,
         EndpointSliceController(tools("endpointslice-controller", "endpoint-slice-controller")).run,
         EndpointSliceMirroringController(tools("endpointslicemirroring-controller")).run,
