@@ -1,6 +1,9 @@
 """What pods and nodes use, as kubectl top and the Summary API show it, and autoscaling by it."""
 
+import contextlib
+import http.client
 import json
+import time
 
 import pytest
 
@@ -10,7 +13,7 @@ from pod_cluster import FOREVER, container, of_kind, pod
 pytestmark = pytest.mark.host
 
 BUSY = "trap exit TERM; while :; do :; done"
-WORKER = "while [ ! -e /go ]; do sleep 0.1; done; " + BUSY
+WORKER = "trap exit TERM; while [ ! -e /go ]; do sleep 0.1; done; " + BUSY
 LABELS = {"app": "worker"}
 
 
@@ -27,9 +30,19 @@ def autoscaler(name, *metrics, most):
 
 
 CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
+KEEPING = """
+from http.server import *
+class Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200); self.send_header("Content-Length", "2"); self.end_headers(); self.wfile.write(b"ok")
+ThreadingHTTPServer(("", 8000), Answer).serve_forever()
+"""
 SLICE = {"limits": {"cpu": "100m"}, "requests": {"cpu": "50m"}}
 MANIFESTS = [
     deployment("worker", WORKER, resources=SLICE),
+    pod("web", "trap exit TERM; python3 -c '" + KEEPING + "' & wait", labels={"app": "web"}),
+    of_kind("Service", "web", spec={"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8000}]}),
     autoscaler("worker", CPU, most=2),
     pod("busy", BUSY, main={"resources": {"limits": {"cpu": "300m"}}}),
     pod("two", containers=[container("one", FOREVER), container("other", FOREVER)]),
@@ -87,3 +100,25 @@ def test_load_brings_replicas(live):
     assert "above target" in live.event("worker", "SuccessfulRescale")
     live.settle("worker")
     assert len(live.pods("app=worker")) == 2
+
+
+def rate(live, metric):
+    code, body = live.ask(f"/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/services/web/{metric}")
+    value = json.loads(body)["items"][0]["value"] if code == 200 else "0"
+    return float(value.removesuffix("m")) / (1000 if value.endswith("m") else 1)
+
+
+def test_requests_of_a_service_are_counted_also_on_a_connection_that_is_kept(live):
+    live.ready("web")
+    address = live.found("services", "web")["spec"]["clusterIP"]
+    with contextlib.closing(http.client.HTTPConnection(address)) as connection:
+        began, asked = time.monotonic(), 0
+        while time.monotonic() < began + 2.5:
+            connection.request("GET", "/")
+            assert connection.getresponse().read() == b"ok"
+            asked += 1
+            found = rate(live, "requests_per_second")
+            time.sleep(0.05)
+        per_second = asked / (time.monotonic() - began)
+        assert found > 5 and abs(found - per_second) < 0.4 * per_second
+        assert rate(live, "connections_per_second") < 1
