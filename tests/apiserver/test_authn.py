@@ -308,3 +308,38 @@ async def test_a_subprotocol_that_carries_no_token_is_refused(speakers, protocol
 async def test_without_a_websocket_subprotocols_say_nothing(speakers):
     headers = {"sec-websocket-protocol": carrier(speakers.token())}
     assert await speakers.authenticator.authenticate(Request("GET", "/", headers)) == groups.ANONYMOUS
+
+
+def stored_token(speakers, **labels):
+    """A Secret with a token of the account, and the token."""
+    token = speakers.tokens.issue_for_secret(speakers.account, "key")
+    data = {"token": base64.b64encode(token.encode()).decode()}
+    speakers.world.put(
+        "", "secrets", {"metadata": {"name": "key", "namespace": "shop", "labels": labels}, "data": data}
+    )
+    return token
+
+
+async def test_a_token_in_a_secret_names_the_account_for_ever(speakers):
+    token = stored_token(speakers)
+    speakers.clock.seconds += 3 * EXTENDED_SECONDS
+    assert (await speakers.ask(token)).name == "system:serviceaccount:shop:robot"
+    assert speakers.authenticator.review(token, ())[1] == (ISSUER,)
+    with pytest.raises(TokenRejected):
+        speakers.authenticator.review(token, ("https://elsewhere",))
+
+
+@pytest.mark.parametrize("plural", ["secrets", "serviceaccounts"])
+async def test_a_token_in_a_secret_ends_with_the_secret_and_with_the_account(speakers, plural):
+    token = stored_token(speakers)
+    await speakers.ask(token)
+    speakers.world.drop("", plural, "shop", "key" if plural == "secrets" else "robot")
+    assert await refused(speakers, token) == 401
+
+
+async def test_a_token_that_the_secret_holds_no_longer_or_calls_invalid_is_refused(speakers):
+    token = stored_token(speakers)
+    speakers.world.put("", "secrets", {"metadata": {"name": "key", "namespace": "shop"}, "data": {"token": "b2xk"}})
+    assert await refused(speakers, token) == 401
+    stored_token(speakers, **{"kubernetes.io/legacy-token-invalid-since": "2027-01-01"})
+    assert await refused(speakers, token) == 401

@@ -1,6 +1,7 @@
 """Parts put together around a real API server: controllers, cluster DNS, and the administrator's way in."""
 
 import asyncio
+import base64
 import dataclasses
 
 import pytest
@@ -120,3 +121,26 @@ async def test_where_there_is_no_cluster_there_is_no_way_in(tmp_path):
     with pytest.raises(CannotServe, match="there is no cluster in"):
         async with access.administrator(Settings(data_dir=tmp_path)):
             raise AssertionError("it got in")
+
+
+async def test_a_secret_is_filled_with_a_token_that_speaks_for_its_account(controlled, admin):
+    secrets = resources.get("", "v1", "secrets")
+    meta = {"name": "robot", "namespace": "default", "annotations": {"kubernetes.io/service-account.name": "default"}}
+    accounts = resources.get("", "v1", "serviceaccounts")
+    await until(lambda: _found(admin, accounts, "default"))
+    await admin.create(secrets, {"metadata": meta, "type": "kubernetes.io/service-account-token"})
+
+    async def token():
+        return ((await admin.get(secrets, "robot", "default")).get("data") or {}).get("token")
+
+    bearer = {"spec": {"token": base64.b64decode(await until(token)).decode()}}
+    review = await admin.create(resources.get("authentication.k8s.io", "v1", "tokenreviews"), bearer)
+    assert review["status"]["user"]["username"] == "system:serviceaccount:default:default"
+
+
+async def _found(admin, resource, name):
+    try:
+        return await admin.get(resource, name, "default")
+    except StatusError as error:
+        assert error.code == 404, error
+        return None

@@ -31,6 +31,7 @@ from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac
 from tiphys.apiserver.cache import Cache
+from tiphys.apiserver.call import Object
 from tiphys.apiserver.chain import Guards
 from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.reviews import access, authentication, rules, token_request
@@ -132,6 +133,12 @@ class Security:
         if self._tokens is not None and self._authenticator is not None:
             self._tokens.keys = self._keys
             self._authenticator.forget()
+
+    def secret_token(self, account: Object, secret: str) -> str:
+        """The token that the Secret of that name holds for an account of its namespace."""
+        if self._tokens is None:
+            raise RuntimeError("no API server has been given its guards yet")
+        return self._tokens.issue_for_secret(account, secret)
 
     async def rotate_sealing_key(self, cache: Cache) -> int:
         """Seal every Secret with a new key; returns how many were written again."""

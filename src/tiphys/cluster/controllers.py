@@ -43,6 +43,7 @@ from tiphys.controllers.resourcequota.controller import ResourceQuotaController
 from tiphys.controllers.rollout.controller import RolloutController
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
+from tiphys.controllers.serviceaccounttoken.controller import ServiceAccountTokenController
 from tiphys.controllers.statefulset.controller import StatefulSetController
 from tiphys.controllers.tainteviction.controller import TaintEvictionController
 from tiphys.controllers.ttlafterfinished.controller import TtlAfterFinishedController
@@ -111,6 +112,9 @@ def build(master: Master, informers: Informers) -> list[Run]:
         EndpointSliceMirroringController(tools("endpointslicemirroring-controller")).run,
         ServiceAccountController(tools("service-account-controller")).run,
         RootCaController(tools("root-ca-cert-publisher"), bundle).run,
+        ServiceAccountTokenController(
+            Tools(client, informers, Recorder(client, "tokens-controller")), bundle, master.security.secret_token
+        ).run,
         NodeLifecycleController(tools("node-controller")).run,
         TaintEvictionController(tools("node-controller", "taint-eviction-controller")).run,
         PodGcController(tools("pod-garbage-collector")).run,

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 LEEWAY_SECONDS = 60.0
 TOKEN_BYTES_MAX = 16384
 END_OF_KEY = "-----END PRIVATE KEY-----\n"
-# No token is signed for longer than a year; keys that are older than these have none left to verify.
-KEYS_MAX = 6
+# Tokens that stand in Secrets never expire: at four keys a year these verify them for ten years.
+KEYS_MAX = 40
 
 
 class TokenRejected(Exception):
@@ -60,17 +60,19 @@ class TokenKeys:
         key = self._newest
         return self._jwt.encode(dict(claims), key.private, key.algorithm, {"kid": key.id, "typ": None})
 
-    def verify(self, token: str, *, issuers: Collection[str], audiences: Collection[str], now: float) -> dict[str, Any]:
+    def verify(
+        self, token: str, *, issuers: Collection[str], audiences: Collection[str] | None, now: float
+    ) -> dict[str, Any]:
         """
-        The claims of a token that a known key signed, one of `issuers` issued, for at least one of `audiences`, and
-        that is valid at `now` (Unix seconds). Raises TokenRejected.
+        The claims of a token that a known key signed, one of `issuers` issued, for at least one of `audiences` (None:
+        for nobody in particular), and that is valid at `now` (Unix seconds). Raises TokenRejected.
         """
         claims = self._checked(token)
         if claims.get("iss") not in issuers:
             raise TokenRejected("the token is from another issuer")
         named = claims.get("aud", ())
         named = [named] if isinstance(named, str) else named
-        if not set(named) & set(audiences):
+        if audiences is not None and not set(named) & set(audiences):
             raise TokenRejected(
                 f"token audiences {_listed(named)} is invalid for the target audiences {_listed(audiences)}"
             )

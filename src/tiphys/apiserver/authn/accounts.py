@@ -14,6 +14,7 @@ from typing import Any
 
 from tiphys.api import resources
 from tiphys.api.objects import parse_timestamp
+from tiphys.apiserver.authn import secret_tokens
 from tiphys.apiserver.authn.groups import CREDENTIAL_ID, account_groups, account_name
 from tiphys.apiserver.call import Object, Reader
 from tiphys.apiserver.records import key_of
@@ -81,6 +82,8 @@ class AccountTokens:
 
     def verify(self, token: str, audiences: Sequence[str], now: float) -> Verified:
         """Who bears a token that is meant for one of `audiences`. Raises TokenRejected."""
+        if self.keys.issuer_of(token) == secret_tokens.ISSUER:
+            return self._verify_secret(token, audiences, now)
         claims = self.keys.verify(token, issuers=(self.issuer,), audiences=audiences, now=now)
         private = claims.get(CLAIM)
         if not isinstance(private, Mapping) or not isinstance(private.get("serviceaccount"), Mapping):
@@ -100,6 +103,19 @@ class AccountTokens:
             min(float(claims["exp"]) + LEEWAY_SECONDS, dies),
             keys,
         )
+
+    def issue_for_secret(self, account: Object, secret: str) -> str:
+        """The token of a Secret, which ends with the Secret."""
+        return secret_tokens.issue(self.keys, account, secret)
+
+    def _verify_secret(self, token: str, audiences: Sequence[str], now: float) -> Verified:
+        claims = self.keys.verify(token, issuers=(secret_tokens.ISSUER,), audiences=None, now=now)
+        named = tuple(audience for audience in audiences if audience in self.audiences)
+        if not named:
+            raise TokenRejected("the token is not meant for these audiences")
+        identity, hangs_on = secret_tokens.check(claims, token, self._reader)
+        keys = tuple(key_of(resources.get("", "v1", plural), *place) for plural, *place in hangs_on)
+        return Verified(identity, named, float("inf"), keys)
 
     def _check_bound(self, namespace: str, private: Mapping[str, Any], now: float) -> tuple[tuple[str, ...], float]:
         """The storage keys of what the token hangs on, and when the first of it is gone for good."""
