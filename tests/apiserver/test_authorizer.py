@@ -7,11 +7,11 @@ import pytest
 from apiserver.security_builders import BOB, RBAC, World, access, attributes, call, rule
 from tiphys.api import resources
 from tiphys.api.errors import StatusError
+from tiphys.api.references import references_of
 from tiphys.apiserver.authz import bootstrap, escalation
 from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac
-from tiphys.apiserver.authz.references import references_of
 from tiphys.wire.messages import Identity
 
 CONFIG_MAPS = resources.get("", "v1", "configmaps")
@@ -125,6 +125,16 @@ def test_a_node_reads_the_volume_of_its_claim(guarded):
     spec = {"claimRef": {"namespace": "shop", "name": "data"}}
     guarded.world.put("", "persistentvolumes", {"metadata": {"name": "pv"}, "spec": spec})
     assert guarded.authorizer.decide(access(N1, "get", "persistentvolumes", "pv", ""))[0]
+
+
+def test_a_node_follows_the_volumes_that_lie_on_it_and_no_others(guarded):
+    labels = {"tiphys.io/node": "n1"}
+    guarded.world.put("", "persistentvolumes", {"metadata": {"name": "own", "labels": labels}, "spec": {}})
+    guarded.world.put("", "persistentvolumes", {"metadata": {"name": "pv"}, "spec": {}})
+    for verb, name, more in (("watch", "", {"labels": labels}), ("patch", "own", {}), ("get", "own", {})):
+        assert guarded.authorizer.decide(access(N1, verb, "persistentvolumes", name, "", **more))[0]
+    assert guarded.refusal("list", "persistentvolumes", "", "", labels={"tiphys.io/node": "n2"})
+    assert guarded.refusal("patch", "persistentvolumes", "pv", "")
 
 
 def test_a_node_lists_only_its_own_pods(guarded):

@@ -40,6 +40,7 @@ from tiphys.controllers.pvprotection.controller import PvProtectionController
 from tiphys.controllers.replicaset.controller import ReplicaSetController
 from tiphys.controllers.replicationcontroller.controller import ReplicationControllerController
 from tiphys.controllers.resourcequota.controller import ResourceQuotaController
+from tiphys.controllers.restart.controller import RestartController
 from tiphys.controllers.rollout.controller import RolloutController
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
@@ -107,6 +108,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
         DaemonSetController(tools("daemon-set-controller", "daemonset-controller")).run,
         DependenciesController(tools("dependency-controller")).run,
         RolloutController(tools("rollout-controller")).run,
+        RestartController(tools("restart-controller"), metadata).run,
         EndpointsController(tools("endpoint-controller")).run,
         EndpointSliceController(tools("endpointslice-controller", "endpoint-slice-controller")).run,
         EndpointSliceMirroringController(tools("endpointslicemirroring-controller")).run,

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tiphys.api.references import ACCOUNTS, references_of
 from tiphys.api.storage import LOCAL_PATH
 from tiphys.apiserver.admission.chain import CREATE, DELETE, UPDATE, Plugin, forbidden
 from tiphys.apiserver.admission.service_account import MIRROR
 from tiphys.apiserver.authn.groups import node_of
 from tiphys.apiserver.authz.attributes import quoted
-from tiphys.apiserver.authz.references import ACCOUNTS, references_of
 from tiphys.apiserver.call import Attributes, Object, Reader
 
 LEASE_NAMESPACE = "kube-node-lease"

@@ -11,9 +11,9 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tiphys.api.references import ACCOUNTS, CLAIMS, CONFIG_MAPS, SECRETS, references_of
 from tiphys.apiserver.admission.chain import CREATE, UPDATE, Plugin, forbidden, on
 from tiphys.apiserver.authn.accounts import WARN_AFTER_SECONDS
-from tiphys.apiserver.authz.references import ACCOUNTS, CLAIMS, CONFIG_MAPS, SECRETS, references_of
 from tiphys.apiserver.call import Attributes, Object, Reader
 
 MIRROR = "kubernetes.io/config.mirror"

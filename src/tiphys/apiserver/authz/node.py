@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tiphys.api import resources
+from tiphys.api import references, resources
+from tiphys.api.references import Reference
 from tiphys.api.storage import NODE_LABEL
-from tiphys.apiserver.authz import bootstrap, references, rules
+from tiphys.apiserver.authz import bootstrap, rules
 from tiphys.apiserver.authz.attributes import Access
-from tiphys.apiserver.authz.references import Reference
 from tiphys.apiserver.cache import PODS_PREFIX, Cache
 from tiphys.apiserver.records import Record
 from tiphys.apiserver.watchers import Change
