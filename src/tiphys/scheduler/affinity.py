@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tiphys.scheduler.holders import Held
 from tiphys.scheduler.nodes import Mask, NodeTable
 from tiphys.scheduler.objections import Objection
 from tiphys.scheduler.scores import Scores
 from tiphys.scheduler.terms import PodSelector, Term, preferred, required
-from tiphys.scheduler.topology import Topology
+from tiphys.scheduler.topology import Counts, Topology
 
 Object = dict[str, Any]
 # How many placed pods all of these selectors find on each row.
-Tally = Callable[[tuple[PodSelector, ...]], NDArray[np.int32]]
+Tally = Callable[[tuple[PodSelector, ...]], Counts]
 
 NOT_NEAR = "node(s) didn't match pod affinity rules"
 TOO_NEAR = "node(s) didn't match pod anti-affinity rules"
@@ -59,14 +58,14 @@ class PodTerms:
             held = domains.totals(counts) > 0
             found = found or bool(held.any())
             labelled &= domains.ids > 0
-            suits &= held[domains.ids]
+            suits &= domains.by_row(held)
         return labelled if not found and wants_itself else suits
 
 
-def near_any(topology: Topology, term: Term, counts: NDArray[np.int32]) -> Mask:
+def near_any(topology: Topology, term: Term, counts: Counts) -> Mask:
     """The rows in a domain that holds any of the pods that `counts` found."""
     domains = topology.of(term.topology_key)
-    rows: Mask = (domains.totals(counts) > 0)[domains.ids]
+    rows: Mask = domains.by_row(domains.totals(counts) > 0)
     return rows
 
 
@@ -86,7 +85,7 @@ def likings(topology: Topology, terms: PodTerms, held: Sequence[Held], tally: Ta
     total = np.zeros(rows)
     for weight, term, counts in weighed:
         domains = topology.of(term.topology_key)
-        total += weight * domains.totals(counts)[domains.ids]
+        total += domains.by_row(weight * domains.totals(counts))
     return total
 
 

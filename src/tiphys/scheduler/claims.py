@@ -11,7 +11,11 @@ Key = tuple[str, str]
 
 def claim_names(pod: Object) -> tuple[Key, ...]:
     """(namespace, name) of every claim that a pod's volumes name, those made for it alone included."""
-    return tuple(name for name, _ in claimed(pod))
+    return tuple(name for name, _ in claimed(pod)) if has_claims(pod) else ()
+
+
+def has_claims(pod: Object) -> bool:
+    return any("persistentVolumeClaim" in v or "ephemeral" in v for v in pod["spec"].get("volumes") or ())
 
 
 def claimed(pod: Object) -> Iterator[tuple[Key, bool]]:

@@ -75,8 +75,10 @@ def _feasible(state: State, asks: Asks) -> Scores:
     ranking = asks.shape.ranking
     if asks.pinned is not None:
         ranking = np.where(_only(state.table, asks.pinned), ranking, UNFIT)
-    for objection in _others(state, asks):
-        ranking = np.where(objection.rows, UNFIT, ranking)
+    if asks.shape.load.ports or asks.volumes is not None or asks.relation is not None:
+        ranking = ranking.copy()
+        for objection in _others(state, asks):
+            np.copyto(ranking, UNFIT, where=objection.rows)
     if len(state.nominations):
         ranking = _without_promised(state, asks, ranking)
     return ranking

@@ -87,8 +87,8 @@ def fits(table: NodeTable, request: Mapping[int, int]) -> Mask:
 
 def has_room(table: NodeTable, request: Mapping[int, int], row: int) -> bool:
     """The same for one row."""
-    used, allocatable = table.used, table.allocatable
-    return all(used.item(column, row) + amount <= allocatable.item(column, row) for column, amount in request.items())
+    used, allocatable = table.used.item, table.allocatable.item
+    return all(used(column, row) + amount <= allocatable(column, row) for column, amount in request.items())
 
 
 def free_ports(table: NodeTable, wanted: Sequence[HostPort]) -> Mask:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tiphys.api.selectors import Labels
 from tiphys.scheduler.nodes import NodeTable
 from tiphys.scheduler.terms import Namespaces, PodSelector
+from tiphys.scheduler.topology import Counts
 
 Object = dict[str, Any]
 GroupKey = tuple[str, frozenset[tuple[str, str]], bool]
@@ -44,7 +44,7 @@ class Tally:
     """How many placed pods of each row a selector finds."""
 
     key: TallyKey
-    counts: NDArray[np.int32]
+    counts: Counts
 
     def finds(self, group: Group, namespaces: Namespaces) -> bool:
         selectors, with_ending = self.key
@@ -80,7 +80,7 @@ class Groups:
             self._fit(tally)
             tally.counts[row] += sign
 
-    def tally(self, selectors: tuple[PodSelector, ...], *, with_ending: bool = True) -> NDArray[np.int32]:
+    def tally(self, selectors: tuple[PodSelector, ...], *, with_ending: bool = True) -> Counts:
         """Per row, the pods that all of `selectors` find; pods on their way out only `with_ending`."""
         if self._version != self._namespaces.version:
             self._forget_by_namespace()
@@ -94,7 +94,7 @@ class Groups:
         return tally.counts
 
     def _count(self, key: TallyKey) -> Tally:
-        tally = self._tallies[key] = Tally(key, np.zeros(self._table.rows, dtype=np.int32))
+        tally = self._tallies[key] = Tally(key, np.zeros(self._table.rows, dtype=np.float64))
         for group in self._groups.values():
             if tally.finds(group, self._namespaces):
                 group.tallies.append(tally)
@@ -107,7 +107,7 @@ class Groups:
     def _fit(self, tally: Tally) -> None:
         missing = self._table.rows - len(tally.counts)
         if missing > 0:
-            tally.counts = np.concatenate([tally.counts, np.zeros(missing, dtype=np.int32)])
+            tally.counts = np.concatenate([tally.counts, np.zeros(missing, dtype=np.float64)])
 
     def _forget(self, tally: Tally) -> None:
         for group in self._groups.values():

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tiphys.scheduler.nodes import NodeTable
 from tiphys.scheduler.terms import Term, has_terms, preferred, required
+from tiphys.scheduler.topology import Counts
 
 Object = dict[str, Any]
 
@@ -32,7 +32,7 @@ class Held:
     term: Term
     weight: int | None
     rows: dict[int, int] = field(default_factory=dict)
-    _counts: NDArray[np.int32] | None = None
+    _counts: Counts | None = None
 
     def add(self, row: int, sign: int) -> None:
         count = self.rows.get(row, 0) + sign
@@ -43,10 +43,10 @@ class Held:
         if self._counts is not None and row < len(self._counts):
             self._counts[row] = count
 
-    def counts(self, rows: int) -> NDArray[np.int32]:
+    def counts(self, rows: int) -> Counts:
         """How many hold it on each row."""
         if self._counts is None or len(self._counts) < rows:
-            self._counts = np.zeros(rows, dtype=np.int32)
+            self._counts = np.zeros(rows, dtype=np.float64)
             for row, count in self.rows.items():
                 self._counts[row] = count
         return self._counts

@@ -22,9 +22,6 @@ from tiphys.scheduler.world import World
 Object = dict[str, Any]
 Key = tuple[str, str]
 
-# What of a pod says how much of a node it takes, and what others see of it. The rest changes often, and is not looked
-# at; of the status, what a resize has made of the requests.
-_ASKS = ("containers", "initContainers", "overhead", "resources", "hostNetwork")
 Asks = tuple[Any, ...]
 
 
@@ -162,6 +159,13 @@ class Ledger:
 
 
 def _asks(pod: Object) -> Asks:
-    spec, status = pod["spec"], pod.get("status") or {}
-    resized = [c.get("allocatedResources") for c in status.get("containerStatuses") or () if "allocatedResources" in c]
-    return (*(spec.get(name) for name in _ASKS), resized)
+    """
+    What of a pod says how much of a node it takes. The rest changes often, and is not looked at; of the status, what a
+    resize has made of the requests.
+    """
+    asked, statuses = pod["spec"].get, (pod.get("status") or {}).get("containerStatuses") or ()
+    resized = [(each.get("allocatedResources"), each.get("resources")) for each in statuses]
+    return (
+        asked("containers"), asked("initContainers"), asked("overhead"), asked("resources"), asked("hostNetwork"),
+        resized or None,
+    )  # fmt: skip

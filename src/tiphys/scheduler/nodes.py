@@ -29,6 +29,8 @@ BASE_COLUMNS = ("cpu", "memory", "ephemeral-storage", "pods")
 # Changes remembered; a shape that is further behind looks at every row again.
 CHANGES_MAX = 10_000
 ROWS_FIRST = 16
+# A full table grows by a quarter: every decision reads all rows, also empty ones.
+ROWS_GROWN_BY = 4
 
 HostPort = tuple[str, str, int]  # (ip, protocol, port); ip "" is every address
 
@@ -160,14 +162,15 @@ class NodeTable:
 
     def _take_row(self) -> int:
         if not self._free:
-            grown = self.rows
+            grown = max(self.rows // ROWS_GROWN_BY, ROWS_FIRST)
+            first = self.rows
             self.objects += [None] * grown
             self.exists = np.concatenate([self.exists, np.zeros(grown, dtype=np.bool_)])
             blank = np.zeros((len(self.columns), grown), dtype=np.int64)
             self.allocatable = np.hstack([self.allocatable, blank])
             self.used = np.hstack([self.used, blank])
             self.scored = np.hstack([self.scored, np.zeros((2, grown), dtype=np.int64)])
-            self._free = list(range(2 * grown - 1, grown - 1, -1))
+            self._free = list(range(first + grown - 1, first - 1, -1))
         return self._free.pop()
 
 

@@ -10,9 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from tiphys.api.selectors import Selector
 from tiphys.scheduler.affinity import PodTerms, between_least_and_most, kept_away, likings
@@ -26,6 +24,7 @@ from tiphys.scheduler.scores import WEIGHT_POD_AFFINITY, WEIGHT_SPREAD, Scores
 from tiphys.scheduler.shape import Shape
 from tiphys.scheduler.spread import Included, Spread, constraints_of, default_constraints
 from tiphys.scheduler.terms import PodSelector, has_terms
+from tiphys.scheduler.topology import Counts
 from tiphys.scheduler.world import World
 
 Object = dict[str, Any]
@@ -85,7 +84,7 @@ class Relation:
                 total = WEIGHT_POD_AFFINITY * liked + (0.0 if total is None else total)
         return total
 
-    def _siblings(self, selector: Selector) -> NDArray[np.int32]:
+    def _siblings(self, selector: Selector) -> Counts:
         """Pods that a constraint's selector finds; those on their way out no longer count."""
         return self._world.groups.tally((PodSelector(frozenset((self._group[0],)), selector),), with_ending=False)
 

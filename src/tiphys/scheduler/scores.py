@@ -61,12 +61,15 @@ def resource_scores(table: NodeTable, load: Load) -> Scores:
 
 def resource_score(table: NodeTable, load: Load, row: int) -> float:
     """The same for one row: what a placed pod changes, in plain numbers, which arrays of one are slow at."""
-    rooms = [max(table.allocatable.item(column, row), 1) for column in (CPU, MEMORY)]
-    cpu, memory = (min((table.scored.item(c, row) + load.scored[c]) / rooms[c], 1.0) for c in (CPU, MEMORY))
+    offered, used, scored = table.allocatable.item, table.used.item, table.scored.item
+    cpus, bytes_ = max(offered(CPU, row), 1), max(offered(MEMORY, row), 1)
+    cpu = min((scored(CPU, row) + load.scored[CPU]) / cpus, 1.0)
+    memory = min((scored(MEMORY, row) + load.scored[MEMORY]) / bytes_, 1.0)
     score = 100.0 * (1.0 - (cpu + memory) / 2.0)
-    asks = load.request.get(CPU, 0), load.request.get(MEMORY, 0)
-    if asks[0] or asks[1]:
-        cpu, memory = (min((table.used.item(c, row) + asks[c]) / rooms[c], 1.0) for c in (CPU, MEMORY))
+    asked_cpu, asked_memory = load.request.get(CPU, 0), load.request.get(MEMORY, 0)
+    if asked_cpu or asked_memory:
+        cpu = min((used(CPU, row) + asked_cpu) / cpus, 1.0)
+        memory = min((used(MEMORY, row) + asked_memory) / bytes_, 1.0)
         score += 100.0 * (1.0 - abs(cpu - memory) / 2.0)
     return score
 

@@ -8,20 +8,22 @@ one prefers emptier domains. Only nodes count that could take the pod at all, as
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tiphys.api.selectors import Labels, Selector, from_label_selector
 from tiphys.scheduler.nodes import Mask, NodeTable
 from tiphys.scheduler.objections import Objection
 from tiphys.scheduler.scores import Scores
-from tiphys.scheduler.topology import HOSTNAME, ZONE, Domains, Topology
+from tiphys.scheduler.topology import HOSTNAME, ZONE, Counts, Domains, Topology
 
 Object = dict[str, Any]
+
+# Pods that a selector finds, per row.
+CountsOf = Callable[[Selector], Counts]
 
 TOO_SKEWED = "node(s) didn't match pod topology spread constraints"
 NO_LABEL = "node(s) didn't match pod topology spread constraints (missing required label)"
@@ -85,13 +87,22 @@ class Counting:
         self.constraint = constraint
         self.domains = domains
         self._present = np.flatnonzero(domains.present(rows))
+        self._ranked: Mask | None = None
+        self._size = 0
         self._rows: Mask | None = None if rows[domains.ids > 0].all() else rows
 
-    def totals(self, counts: NDArray[np.int32]) -> NDArray[np.float64]:
+    def totals(self, counts: Counts) -> Counts:
         """Pods in each domain."""
         return self.domains.totals(counts if self._rows is None else counts * self._rows)
 
-    def least(self, totals: NDArray[np.float64]) -> float:
+    def size(self, ranked: Mask) -> int:
+        """How many domains have one of the rows, which are mostly those of the last pod."""
+        if self._ranked is None or not np.array_equal(self._ranked, ranked):
+            self._ranked = ranked
+            self._size = int(ranked.sum() if self.domains.key == HOSTNAME else self.domains.present(ranked).sum())
+        return self._size
+
+    def least(self, totals: Counts) -> float:
         """Pods in the emptiest domain; 0 if there are fewer domains than there should be."""
         if len(self._present) < self.constraint.min_domains:
             return 0.0
@@ -145,38 +156,38 @@ class Spread:
             rows &= self._topology.of(each.key).ids > 0
         return rows
 
-    def objections(self, counts_of: Any) -> Iterator[Objection]:
+    def objections(self, counts_of: CountsOf) -> Iterator[Objection]:
         """The rows that hard constraints refuse. `counts_of(selector)` counts pods per row."""
         for counting in self._hard_counting:
-            constraint, ids = counting.constraint, counting.domains.ids
-            if not counting.domains.ids.all():
-                yield Objection(NO_LABEL, ids == 0, curable=False)
+            constraint, domains = counting.constraint, counting.domains
+            if not domains.complete:
+                yield Objection(NO_LABEL, domains.ids == 0, curable=False)
             totals = counting.totals(counts_of(constraint.selector))
-            itself = constraint.selector.matches(self._labels)
-            most = constraint.max_skew + counting.least(totals) - itself
-            yield Objection(TOO_SKEWED, (totals > most)[ids] & (ids > 0))
+            most = constraint.max_skew + counting.least(totals) - constraint.selector.matches(self._labels)
+            yield Objection(TOO_SKEWED, domains.by_row(totals > most))
 
-    def scores(self, counts_of: Any, feasible: Mask) -> Scores:
+    def scores(self, counts_of: CountsOf, feasible: Mask) -> Scores:
         """0 … 100 by the soft constraints."""
         ranked = feasible if self._labelled is None else feasible & self._labelled
         total = np.zeros(len(feasible))
         for counting in self._soft_counting:
             constraint, domains = counting.constraint, counting.domains
-            counts = counts_of(constraint.selector)
-            if domains.key == HOSTNAME:
-                found, size = counts, int(ranked.sum())
-            elif domains.size > 1:
-                found, size = counting.totals(counts)[domains.ids], int(domains.present(ranked).sum())
-            else:
+            if domains.size == 1:
                 continue
+            found = counts_of(constraint.selector)
+            if domains.key != HOSTNAME:
+                found = domains.by_row(counting.totals(found))
             # Few domains differ more in their counts than many do.
-            total += np.where(domains.ids > 0, found * math.log(size + 2) + (constraint.max_skew - 1), 0.0)
-        return _emptier_is_better(np.floor(total + 0.5), ranked)
+            points = found * math.log(counting.size(ranked) + 2) + (constraint.max_skew - 1)
+            total += points if domains.complete else np.where(domains.ids > 0, points, 0.0)
+        return _emptier_is_better(np.rint(total), ranked, all_ranked=ranked is feasible)
 
 
-def _emptier_is_better(total: Scores, ranked: Mask) -> Scores:
-    held = total[ranked]
-    most = float(held.max(initial=0.0))
+def _emptier_is_better(total: Scores, ranked: Mask, *, all_ranked: bool) -> Scores:
+    most = float(np.where(ranked, total, -np.inf).max(initial=0.0))
     if most <= 0:
         return np.where(ranked, 100.0, 0.0)
-    return np.where(ranked, (100.0 / most) * (most + float(held.min()) - total), 0.0)
+    least = float(np.where(ranked, total, np.inf).min())
+    scores: Scores = (most + least - total) * (100.0 / most)
+    # What is not feasible has no rank, whatever its points are.
+    return scores if all_ranked else np.where(ranked, scores, 0.0)

@@ -36,6 +36,8 @@ class Domains:
 
     def _start(self) -> None:
         self.ids: Ids = np.zeros(0, dtype=np.int64)
+        # Whether every node has the label.
+        self.complete = True
         self.numbers: dict[str, int] = {}
         self._seen = 0
 
@@ -57,20 +59,26 @@ class Domains:
         self._seen = table.facts.epoch
         for row in range(table.rows) if changed is None else changed:
             self.ids[row] = self._number(table.objects[row])
+        self.complete = bool(self.ids[table.exists].all())
 
     def _number(self, node: dict[str, Any] | None) -> int:
         value = (node["metadata"].get("labels") or {}).get(self.key) if node is not None else None
         return self.numbers.setdefault(value, self.size) if value is not None else 0
 
-    def totals(self, counts: NDArray[Any]) -> Counts:
+    def totals(self, counts: Counts) -> Counts:
         """The sum of a count of rows in each domain; 0 for those without the label."""
         found: Counts = np.bincount(self.ids, weights=counts, minlength=self.size).astype(np.float64, copy=False)
         found[0] = 0
         return found
 
+    def by_row(self, found: NDArray[Any]) -> NDArray[Any]:
+        """For each row, what was found of its domain."""
+        return found.take(self.ids)
+
     def present(self, rows: Mask) -> Mask:
         """Which domains have one of `rows`."""
-        found: Mask = np.bincount(self.ids, weights=rows, minlength=self.size) > 0
+        found: Mask = np.zeros(self.size, dtype=np.bool_)
+        found[self.ids[rows]] = True
         found[0] = False
         return found
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tiphys.scheduler.claims import claimed
+from tiphys.scheduler.claims import claimed, has_claims
 from tiphys.scheduler.nodes import Mask
 from tiphys.scheduler.objections import Objection
 from tiphys.scheduler.volumes import Choice, Volumes
@@ -38,9 +38,9 @@ ZONE_LABELS = (
 
 def needs_of(volumes: Volumes, pod: Object) -> VolumeNeeds | None:
     """What the pod's claims need; None for a pod without."""
-    used = list(claimed(pod))
-    if not used:
+    if not has_claims(pod):
         return None
+    used = list(claimed(pod))
     return VolumeNeeds(volumes, [key for key, _ in used], problem_of(volumes, pod, used))
 
 
