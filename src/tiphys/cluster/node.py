@@ -83,6 +83,7 @@ def node_settings(settings: Settings, node_ip: str) -> NodeSettings:
         cluster_dns=(settings.dns_address,),
         cluster_domain=settings.cluster_domain,
         pod_cidr=settings.pod_cidr,
+        image_dir=settings.storage_root,
     )
 
 

@@ -24,7 +24,7 @@ from tiphys.client.client import Client
 from tiphys.client.events import Recorder
 from tiphys.client.informer import Informer
 from tiphys.network.door import Network
-from tiphys.node import admission, eviction, recovery
+from tiphys.node import admission, recovery
 from tiphys.node.devices.devices import Devices, DevicesFailed
 from tiphys.node.here import Here
 from tiphys.node.images import Images
@@ -37,6 +37,8 @@ from tiphys.node.pod.parts import Parts
 from tiphys.node.pod.phase import FINAL
 from tiphys.node.pod.state import PodState
 from tiphys.node.pod.worker import SURPRISE_SECONDS, PodWorker
+from tiphys.node.pressure.image_garbage import ImageGarbage
+from tiphys.node.pressure.watcher import Watcher, node_reference
 from tiphys.node.recovery import Remains
 from tiphys.node.registration import Registration
 from tiphys.node.resizes import Resizes
@@ -119,13 +121,14 @@ class NodeAgent:
             services=self._services.list,
             now=now,
         )
-        self.parts.images.on_pulled = self._registration.refresh
+        self._garbage = ImageGarbage(doors.runtime, settings.data_dir / "pulled-images.json", now)
+        self.parts.images.on_pulled = self._on_image
         self.parts.devices.on_change = self._registration.refresh
         self._registration.devices = self.parts.devices.resources
         self._workers: dict[str, PodWorker] = {}
         # What the node's HTTPS server asks.
         self.here = Here(lambda: self.workers, self.parts)
-        self._pressure = eviction.Watcher(self, self._registration.report)
+        self._pressure = Watcher(self, self._registration.report, self._garbage)
         # Pods whose work is done while their object may still be seen for a moment.
         self._done: set[str] = set()
         self._remains: dict[str, Remains] = {}
@@ -136,6 +139,7 @@ class NodeAgent:
         parts = self.parts
         await parts.runtime.open()
         parts.volumes.open()
+        self._garbage.open()
         parts.devices.open()
         self._remains = await recovery.survey(parts.runtime, parts.network)
         async with asyncio.TaskGroup() as group:
@@ -162,10 +166,14 @@ class NodeAgent:
 
     def _tell_of_the_start(self) -> None:
         name = self.settings.node_name
-        # As the kubelet does: kubectl looks for a node's events under its name as uid.
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
+        node = node_reference(name)
         self._recorder.normal(node, "Starting", "Starting kubelet.")
         self._recorder.normal(node, "NodeReady", f"Node {name} status is now: NodeReady")
+
+    def _on_image(self, image: Image, new: bool) -> None:
+        if new:
+            self._garbage.pulled(image)
+        self._registration.refresh()
 
     async def _images(self) -> Sequence[Image]:
         try:
@@ -241,6 +249,9 @@ class NodeAgent:
 
     async def _refusal(self, pod: Object) -> Waiting | None:
         held = [worker.state.pod for worker in self._holders()]
+        short = self._pressure.refusal(pod)
+        if short:
+            return Waiting("Evicted", short)
         told = (self.settings.allowed_unsafe_sysctls, self._doors.machine)
         if admission.refusal(pod, held, self._node(), *told) is None:
             return None

@@ -57,10 +57,10 @@ class _Pulled:
 
 
 class Images:
-    """The images of this node's pods. `on_pulled` is called when there is a new one."""
+    """The images of this node's pods. `on_pulled` is told of each that was brought, and whether it was new here."""
 
     def __init__(self, runtime: Runtime, objects: Objects, recorder: Recorder, pulls_max: int, now: Clock) -> None:
-        self.on_pulled: Callable[[], None] = lambda: None
+        self.on_pulled: Callable[[Image, bool], None] = lambda image, new: None
         self._runtime = runtime
         self._objects = objects
         self._recorder = recorder
@@ -132,7 +132,6 @@ class Images:
             note.warning("Failed", f'Failed to pull image "{reference}": {error}')
             raise self._problem(note, "ErrImagePull", str(error), now + SHOW_ERROR_SECONDS) from error
         self._failed.pop(key, None)
-        self.on_pulled()
         took, total = _duration(pulled.seconds), _duration(pulled.total_seconds)
         note.normal(
             "Pulled",
@@ -161,8 +160,10 @@ class Images:
         asked_at = self._now()
         async with self._turns:
             begun_at = self._now()
+            known = {image.id for image in await self._runtime.images()}
             image = await self._runtime.pull(reference, credentials)
             ended_at = self._now()
+        self.on_pulled(image, image.id not in known)
         return _Pulled(image, ended_at - begun_at, ended_at - asked_at)
 
     async def _secrets(self, note: _Notes, pod: Pod) -> list[Mapping[str, Any]]:

@@ -9,11 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tiphys.node.pressure import thresholds
 from tiphys.node.settings import NodeSettings
-
-# As the kubelet's hard eviction thresholds: what is kept free for the machine itself.
-MEMORY_RESERVE_BYTES = 100 * 1024 * 1024
-DISK_RESERVE_SHARE = 0.1
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
@@ -52,8 +49,12 @@ def read_machine(settings: NodeSettings, runtime_version: str, version: str) -> 
         **{name: str(size) for name, size in pages.items()},
     }
     cpu_left = cpus * 1000 - reserved.get("cpu", 0)
-    memory_left = memory - reserved.get("memory", 0) - MEMORY_RESERVE_BYTES - sum(pages.values())
-    disk_left = int(disk_bytes * (1 - DISK_RESERVE_SHARE)) - reserved.get("ephemeral-storage", 0)
+    # What hard eviction thresholds keep free is for no pod.
+    rules = thresholds.parse(settings.eviction_hard)
+    memory_kept = thresholds.reserved(rules, thresholds.MEMORY, memory) + reserved.get("memory", 0)
+    memory_left = memory - memory_kept - sum(pages.values())
+    disk_kept = thresholds.reserved(rules, thresholds.NODE_BYTES, disk_bytes) + reserved.get("ephemeral-storage", 0)
+    disk_left = disk_bytes - disk_kept
     allocatable = {
         **capacity,
         "cpu": str(cpu_left // 1000) if cpu_left % 1000 == 0 else f"{cpu_left}m",

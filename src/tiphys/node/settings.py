@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tiphys.node.pressure.thresholds import DEFAULT_HARD
+
 CONTAINER_LOG_BYTES_MAX = 10 * 1024 * 1024
 CONTAINER_LOG_FILES_MAX = 5
 
@@ -16,6 +18,8 @@ class NodeSettings:
     `data_dir` holds pod directories and outlives a reboot; `run_dir` holds what must stay in memory (a tmpfs is
     mounted there for secrets and tokens). `port` is where the agent's HTTPS server answers (daemonEndpoints).
     `system_reserved` is subtracted from capacity: `{"cpu": milli-CPU, "memory": bytes, "ephemeral-storage": bytes}`.
+    `eviction_*` are written as the kubelet's options of these names (`pressure/thresholds.py`); `image_dir` is on the
+    disk whose room they call imagefs.
     """
 
     node_name: str
@@ -41,6 +45,11 @@ class NodeSettings:
     lease_seconds: int = 40
     heartbeat_seconds: float = 300.0
     allowed_unsafe_sysctls: tuple[str, ...] = ()
+    eviction_hard: str = DEFAULT_HARD
+    eviction_soft: str = ""
+    eviction_soft_grace_period: str = ""
+    eviction_max_pod_grace_seconds: int = 0
+    image_dir: Path = Path("/var/lib/containers/storage")
     tmpfs_volumes: bool = True
 
     @property

@@ -250,6 +250,9 @@ class CrunRuntime:
     async def usage(self, container_id: str) -> Usage:
         return _present(await self._work(self._cgroups.usage, self._lives.find(container_id).record.cgroup))
 
+    def layer(self, container_id: str) -> Path:
+        return self._settings.layers_dir / container_id
+
     async def execute(
         self, container_id: str, command: Sequence[str], *, tty: bool = False, stdin: bool = False
     ) -> Process:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 
@@ -310,6 +311,9 @@ class Runtime(Protocol):
         self, sandboxes: Sequence[str], containers: Sequence[str], *, brief: bool = False
     ) -> Mapping[str, Usage]:
         """Of many at once, by id; those that are gone are left out."""
+
+    def layer(self, container_id: str) -> Path:
+        """Where the files are that a container wrote to its root: to be measured, not to be touched."""
 
     async def execute(
         self, container_id: str, command: Sequence[str], *, tty: bool = False, stdin: bool = False

@@ -11,6 +11,7 @@ import hashlib
 import signal as signals
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from tiphys.aio import clock as clocks
 from tiphys.runtime import names
@@ -94,8 +95,9 @@ class FakeProcess:
 class FakeRuntime:
     """
     Scripts: `pullable` (what a registry has), `pull_errors` (reference → cause), `start_errors` (container name →
-    cause), `when_started` (the code to exit with at once, None to run on), `when_executed`, `stubborn` (names of
-    containers that ignore every signal but KILL). Records: `calls` (verb, id), `pulls`, `processes`.
+    cause), `layers` (the directory of `layer`), `when_started` (the code to exit with at once, None to run on),
+    `when_executed`, `stubborn` (names of containers that ignore every signal but KILL). Records: `calls` (verb, id),
+    `pulls`, `processes`.
     """
 
     def __init__(self, clock: clocks.Clock = clocks.system) -> None:
@@ -111,6 +113,7 @@ class FakeRuntime:
         self.pulls: list[tuple[str, tuple[Credentials, ...]]] = []
         self.image_mounts: dict[str, str] = {}
         self.processes: list[FakeProcess] = []
+        self.layers = Path("/nonexistent")
         self.is_open = False
         self._images: dict[str, Image] = {}
         self._sandboxes: dict[str, SandboxSpec] = {}
@@ -302,6 +305,9 @@ class FakeRuntime:
         there = [*(name for name in sandboxes if name in self._sandboxes)]
         there += [name for name in containers if name in self._containers]
         return {name: self.used.get(name, Usage(0, 0, 0, 1)) for name in there}
+
+    def layer(self, container_id: str) -> Path:
+        return self.layers / container_id
 
     async def execute(
         self, container_id: str, command: Sequence[str], *, tty: bool = False, stdin: bool = False

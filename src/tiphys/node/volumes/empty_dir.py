@@ -38,15 +38,3 @@ def _own(target: Path, group: int | None) -> None:
         os.chown(target, -1, group)
     if status.st_mode & 0o7777 != mode:
         target.chmod(mode)
-
-
-def size_bytes(path: str) -> int:
-    """What the files below take on disk; files that vanish meanwhile do not count."""
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
-            except FileNotFoundError:
-                continue
-    return total

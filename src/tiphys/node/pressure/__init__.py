@@ -1,0 +1,1 @@
+"""What the machine runs out of, and who gives way."""
