@@ -199,6 +199,9 @@ class Here:
     async def usages(self, *, brief=False):
         return []
 
+    async def places(self):
+        return {}
+
 
 class Cluster:
     """What kubectl needs of an API server: the pod, and its subresources passed on as the real one does."""

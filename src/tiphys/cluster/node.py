@@ -31,6 +31,7 @@ from tiphys.network.kernel import KernelNetwork
 from tiphys.network.settings import NetworkSettings
 from tiphys.node.agent import Doors, NodeAgent
 from tiphys.node.machine import read_machine
+from tiphys.node.server.figures import About, Figures
 from tiphys.node.server.handler import NodeHandler
 from tiphys.node.settings import NodeSettings
 from tiphys.pki import tls
@@ -163,7 +164,8 @@ def _handler(settings: Settings, agent: NodeAgent, runtime: CrunRuntime, countin
     def is_api_server(certificate: bytes) -> bool:
         return subject_of(certificate).name == identities.KUBELET_CLIENT
 
-    return NodeHandler(agent.here, runtime, is_api_server, node_name=settings.node_name, counting=counting)
+    about = About(settings.node_name, settings.data_dir, settings.storage_root)
+    return NodeHandler(agent.here, runtime, is_api_server, figures=Figures(agent.here, about, counting))
 
 
 @asynccontextmanager

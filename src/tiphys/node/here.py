@@ -7,12 +7,13 @@ Failures are StatusError with the kubelet's texts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tiphys.api.errors import bad_request, failure, not_found
+from tiphys.api.objects import uid_of
 from tiphys.node import log_files, translate
 from tiphys.node.log_lines import LogOptions
 from tiphys.node.pod import spec
@@ -20,7 +21,7 @@ from tiphys.node.pod.facts import Run
 from tiphys.node.pod.parts import Parts
 from tiphys.node.pod.state import PodState
 from tiphys.node.pod.worker import PodWorker
-from tiphys.node.server.doors import PodUsage, RunUsage
+from tiphys.node.server.doors import PodPlaces, PodUsage, RunUsage, VolumePlace
 
 Object = dict[str, Any]
 
@@ -127,6 +128,22 @@ class Here:
             if name in used  # it has ended meanwhile, or has not begun: it uses nothing
         ]
 
+    async def places(self) -> Mapping[str, PodPlaces]:
+        """Where each pod takes space, by uid."""
+        pids = {one.id: one.pid for one in await self._parts.runtime.containers() if one.state == "running"}
+        return {uid_of(worker.state.pod): self._places(worker.state, pids) for worker in self._workers()}
+
+    def _places(self, state: PodState, pids: Mapping[str, int]) -> PodPlaces:
+        running = _running(state)
+        logs = self._parts.logs
+        shared = state.pod["spec"].get("hostNetwork")
+        return PodPlaces(
+            layers={name: str(self._parts.runtime.layer(run.id)) for name, run in running.items()},
+            logs={name: str(logs.path(state.pod, name, run.attempt).parent) for name, run in running.items()},
+            volumes=[*_measurable(state)],
+            pid=0 if shared else next((pids[run.id] for run in running.values() if run.id in pids), 0),
+        )
+
     def _state(self, namespace: str, pod: str) -> PodState:
         """The newest pod of that name: an older one may still be on its way out."""
         named = [w.state for w in self._workers() if _key(w.state.pod) == (namespace, pod)]
@@ -143,6 +160,20 @@ def _running(state: PodState) -> dict[str, Run]:
     """The run of each container that runs."""
     latest = {name: known.runs[-1] for name, known in state.containers.items() if known.runs}
     return {name: run for name, run in latest.items() if run.state == "running" and not run.stale}
+
+
+def _measurable(state: PodState) -> Iterator[VolumePlace]:
+    """The volumes whose size is the pod's concern: none of the host's directories, and no image."""
+    meta = state.pod["metadata"]
+    for volume in state.pod["spec"].get("volumes") or ():
+        name, path = volume["name"], state.mounts.get(volume["name"])
+        if path is None or "hostPath" in volume or "image" in volume:
+            continue
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName", "")
+        if "ephemeral" in volume:
+            claim = f"{meta['name']}-{name}"
+        in_memory = (volume.get("emptyDir") or {}).get("medium") == "Memory" or "emptyDir" not in volume
+        yield VolumePlace(name, path, meta["namespace"], claim, in_memory and not claim)
 
 
 def _key(pod: Mapping[str, Any]) -> tuple[str, str]:

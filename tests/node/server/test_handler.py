@@ -3,9 +3,8 @@
 import orjson
 import pytest
 
-from tiphys.node.server.doors import PodUsage, RunUsage, ServerLimits
+from tiphys.node.server.doors import ServerLimits
 from tiphys.node.server.handler import NodeHandler
-from tiphys.runtime.door import Usage
 from tiphys.wire.messages import Request
 
 SPDY = {"upgrade": "SPDY/3.1", "x-stream-protocol-version": "v4.channel.k8s.io"}
@@ -15,7 +14,7 @@ TRUSTED = b"trusted"
 
 @pytest.fixture
 def ask(here, runtime):
-    handler = NodeHandler(here, runtime, lambda der: der == TRUSTED, node_name="n1", clock=lambda: 1_800_000_000.0)
+    handler = NodeHandler(here, runtime, lambda der: der == TRUSTED, clock=lambda: 1_800_000_000.0)
 
     async def request(target, headers=None, certificate=TRUSTED):
         return await handler(Request("GET", target, headers or {}, certificate=certificate))
@@ -41,19 +40,6 @@ async def test_lists_its_pods_as_the_api_does(ask):
 
 async def test_gives_its_metrics(ask):
     assert b"# TYPE" in (await ask("/metrics")).body
-
-
-async def test_sums_up_what_is_used(ask, here):
-    usage = Usage(cpu_ns=5, memory_working_set_bytes=7, memory_rss_bytes=6, pids=2)
-
-    async def usages(*, brief=False):
-        return [PodUsage(here.pods()[0], "box", usage, {"c": RunUsage("run-1", 0.0, usage)})]
-
-    here.usages = usages
-    document = orjson.loads((await ask("/stats/summary")).body)
-    assert document["node"]["memory"]["workingSetBytes"] > 0
-    assert document["pods"][0]["podRef"]["name"] == "web"
-    assert document["pods"][0]["containers"][0]["cpu"]["usageCoreNanoSeconds"] == 5
 
 
 @pytest.mark.parametrize("target", ["/", "/exec/shop/web", "/stats/other", "/containerLogs/shop/web/c/d"])

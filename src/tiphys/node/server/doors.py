@@ -35,6 +35,27 @@ class PodUsage:
     containers: Mapping[str, RunUsage] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class VolumePlace:
+    """A volume of a pod on this machine; `claim` is the claim's name, "" for one that is the pod's own."""
+
+    name: str
+    path: str
+    namespace: str = ""
+    claim: str = ""
+    in_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PodPlaces:
+    """Where a pod takes space, and a process of it for its network namespace (0: none, or the host's)."""
+
+    layers: Mapping[str, str] = field(default_factory=dict)  # by container
+    logs: Mapping[str, str] = field(default_factory=dict)
+    volumes: Sequence[VolumePlace] = ()
+    pid: int = 0
+
+
 class PodsHere(Protocol):
     """The pods of this node, as the agent knows them. Failures are StatusError, with a text for the user."""
 
@@ -52,6 +73,9 @@ class PodsHere(Protocol):
 
     async def usages(self, *, brief: bool = False) -> Sequence[PodUsage]:
         """What each running pod uses; a brief look gives processor time and memory alone."""
+
+    async def places(self) -> Mapping[str, PodPlaces]:
+        """Where each pod takes space, by uid."""
 
 
 class Arrivals(Protocol):

@@ -18,13 +18,13 @@ import orjson
 from tiphys.aio import clock as clocks
 from tiphys.api import errors
 from tiphys.api.errors import StatusError
-from tiphys.node.server import port_forward, rates, streams, summary
+from tiphys.node.server import port_forward, streams
 from tiphys.node.server.commands import Conversation
 from tiphys.node.server.dial import dial
-from tiphys.node.server.doors import Counting, PodsHere, ServerLimits, Trust
+from tiphys.node.server.doors import PodsHere, ServerLimits, Trust
+from tiphys.node.server.figures import About, Figures
 from tiphys.node.server.port_forward import PortForward
 from tiphys.node.server.query import Query, Wanted, forwarded_ports, log_options, wanted_streams
-from tiphys.node.server.rates import Rates
 from tiphys.observe import metrics
 from tiphys.runtime.door import Process, Runtime
 from tiphys.wire import websocket
@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 JSON = (("Content-Type", "application/json"),)
-METRICS = (("Content-Type", "text/plain; version=0.0.4; charset=utf-8"),)
 # Their failures come as plain text.
 UPGRADES = frozenset(("exec", "attach", "portForward"))
 STREAMS = metrics.counter("tiphys_node_streams_total", "Streams that clients have opened, by kind.", ("kind",))
@@ -52,25 +51,23 @@ class NodeHandler:
         runtime: Runtime,
         trust: Trust,
         *,
-        node_name: str = "",
-        counting: Counting | None = None,
+        figures: Figures | None = None,
         limits: ServerLimits = ServerLimits(),
         clock: clocks.Clock = time.time,
     ) -> None:
         self._here = here
         self._runtime = runtime
         self._trust = trust
-        self._node_name = node_name
-        self._counting = counting
+        self._figures = figures or Figures(here, About(), clock=clock)
         self._limits = limits
         self._clock = clock
-        self._rates = Rates(lambda brief: here.usages(brief=brief), lambda: summary.read_machine().cpu_ns, clock)
         self._sessions = 0
         # The first word of a path, and how many follow.
         self._routes: dict[tuple[str, int], Route] = {
             ("healthz", 0): self._healthz,
             ("pods", 0): self._pods,
             ("metrics", 0): self._metrics,
+            ("metrics", 1): self._metrics,
             ("stats", 1): self._stats,
             ("containerLogs", 3): self._logs,
             ("exec", 3): self._exec,
@@ -107,32 +104,10 @@ class NodeHandler:
         )
 
     async def _metrics(self, request: Request, words: list[str], query: Query) -> Response:
-        return Response(200, METRICS, metrics.render())
+        return await self._figures.metrics(words)
 
     async def _stats(self, request: Request, words: list[str], query: Query) -> Response:
-        if words == ["usage"]:
-            measured = await self._rates.measure(brief=True)
-            machine = summary.read_machine()
-            used = machine.memory_total_bytes - machine.memory_available_bytes
-            return Response(200, JSON, orjson.dumps(rates.document(measured, used)))
-        if words == ["services"]:
-            return await self._service_arrivals(query)
-        if words != ["summary"]:
-            return Response(404, TEXT, b"404 page not found\n")
-        machine = summary.read_machine()
-        document = summary.summary(self._node_name, machine, await self._here.usages(), self._clock())
-        return Response(200, JSON, orjson.dumps(document))
-
-    async def _service_arrivals(self, query: Query) -> Response:
-        """`kind=requests&service=shop/web`: what comes to Services through this node."""
-        asked = [(namespace, name) for namespace, _, name in (text.partition("/") for text in query.get("service", ()))]
-        kind = next(iter(query.get("kind", ())), "")
-        found = await self._counting.arrivals(kind, asked) if self._counting is not None else {}
-        told = {
-            "/".join(owner): {"perSecond": one.per_second, "window": one.window_seconds, "at": one.at}
-            for owner, one in found.items()
-        }
-        return Response(200, JSON, orjson.dumps({"services": told}))
+        return await self._figures.stats(words, query)
 
     # streams
 

@@ -71,6 +71,11 @@ def _first(query: Query, name: str) -> str:
     return next(iter(query.get(name, ())), "")
 
 
+def is_set(query: Query, name: str) -> bool:
+    """Whether a parameter says yes."""
+    return _flag(query, name)
+
+
 def _flag(query: Query, name: str) -> bool:
     return _first(query, name) in TRUE
 
