@@ -52,14 +52,15 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test leaves processes or mounts behind: none that name the session's directory, and no child of ours."""
+    """No test leaves anything behind that names the session's directory (process, mount, loop device), and no child."""
     yield
     assert _left_of(str(tmp_path_factory.getbasetemp())) == []
 
 
 def _left_of(base: str) -> list[str]:
     mounts = [f"mount {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if base in line]
-    found = []
+    disks = Path("/sys/block").glob("loop*/loop/backing_file")
+    found = [f"loop device of {backing}" for backing in map(_text_of, disks) if base in backing]
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             command = (process / "cmdline").read_text().replace("\0", " ").strip()
@@ -67,6 +68,13 @@ def _left_of(base: str) -> list[str]:
             if (base in command or ours) and "pytest" not in command.partition(base)[0]:
                 found.append(f"process {process.name} {command or '(it has ended, and nobody has waited for it)'}")
     return mounts + found
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""  # another session's, gone meanwhile
 
 
 @pytest.fixture

@@ -150,6 +150,16 @@ def test_a_node_changes_no_other_node(world):
     assert message == 'nodes "n2" is forbidden: node "n1" is not allowed to modify node "n2"'
 
 
+def test_a_node_says_of_a_volume_only_that_its_data_are_gone(world):
+    plugin, mine = node_restriction.plugin(world.cache), "tiphys.io/local-path"
+    old = {"metadata": {"name": "v", "finalizers": [mine, "other"]}, "spec": {"capacity": {"storage": "1Gi"}}}
+    gone = {**old, "metadata": {"name": "v", "finalizers": ["other"]}}
+    mutated(plugin, gone, old=old, operation="UPDATE", resource="persistentvolumes", user=N1)
+    for wrong in ({**gone, "spec": {}}, {**old, "metadata": {"name": "v"}}, old):
+        message = refused(plugin, wrong, old=old, resource="persistentvolumes", user=N1)
+        assert 'can only remove the finalizer "tiphys.io/local-path"' in message
+
+
 def test_a_node_may_not_untaint_itself(world):
     old = {"metadata": {"name": "n1"}, "spec": {"taints": [{"key": "x", "effect": "NoSchedule"}]}}
     new = {"metadata": {"name": "n1"}, "spec": {}}

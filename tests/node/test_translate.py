@@ -113,3 +113,16 @@ def test_the_kernel_knows_a_pod_by_its_full_name_if_it_wants_that(tmp_path):
     assert dict(told(tmp_path, container(), **named).env)["HOSTNAME"] == full
     with pytest.raises(RuntimeFailure, match="64 characters is the max"):
         sandbox_spec(pod_of(tmp_path, **{**named, "subdomain": "o" * 40}), LEASE, settings(tmp_path))
+
+
+def test_a_claim_that_is_only_read_is_read_only_to_all_and_devices_keep_to_that(tmp_path):
+    uses = {
+        "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+        "volumeDevices": [{"name": "d", "devicePath": "/dev/x"}],
+    }
+    claims = [{"name": name, "persistentVolumeClaim": {"claimName": name, "readOnly": name == "v"}} for name in "vd"]
+    pod = pod_of(tmp_path, container(**uses), volumes=claims)
+    place = Place(settings(tmp_path), {"v": "/host/v", "d": "/dev/loop7"}, Sources(), "/logs/0.log", 8 << 30)
+    spec = container_spec(pod, container(**uses), 2, IMAGE, place)
+    assert [mount.read_only for mount in spec.mounts if mount.destination == "/v"] == [True]
+    assert [(one.host_path, one.path, one.permissions) for one in spec.devices] == [("/dev/loop7", "/dev/x", "rwm")]

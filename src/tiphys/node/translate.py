@@ -220,7 +220,7 @@ def _volume_mount(pod: Pod, container: Container, index: int, env: Mapping[str, 
     return Mount(
         source=source,
         destination=mount["mountPath"],
-        read_only=read_only or is_image or _holds_api_data(pod, mount["name"]),
+        read_only=read_only or is_image or _holds_api_data(pod, mount["name"]) or _is_read_only(pod, mount["name"]),
         options=image_volumes.MOUNT_OPTIONS if is_image else (),
         recursive_read_only=read_only and mount.get("recursiveReadOnly") in ("Enabled", "IfPossible"),
         propagation=_PROPAGATION.get(mount.get("mountPropagation") or "", "rprivate"),
