@@ -1,0 +1,59 @@
+"""The examples after the first, as their READMEs tell them, on a real cluster with real containers."""
+
+import pytest
+
+from cluster_builders import EXAMPLE, eventually
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
+
+
+def apply(cluster, example, kind, name):
+    cluster.kubectl("apply", "-f", EXAMPLE.parent / example / "manifests")
+    cluster.kubectl("rollout", "status", f"{kind}/{name}", "--timeout=60s")
+
+
+def redis(cluster, pod, *words):
+    return cluster.try_kubectl("exec", pod, "--", "redis-cli", *words).stdout.strip()
+
+
+def claims(cluster):
+    return sorted(one["metadata"]["name"] for one in cluster.get("pvc")["items"])
+
+
+def annotations(cluster):
+    return cluster.get("sts", "store")["metadata"]["annotations"]
+
+
+def test_a_store_keeps_its_data(cluster):
+    apply(cluster, "02-stateful", "statefulset", "store")
+    cluster.kubectl("wait", "--for=condition=Complete", "job/fill", "--timeout=60s")
+    eventually(lambda: redis(cluster, "store-1", "get", "greeting") == "ahoy", "the copy has the entry")
+    cluster.kubectl("delete", "pod", "store-0")
+    eventually(lambda: redis(cluster, "store-0", "get", "greeting") == "ahoy", "the entry outlives the pod")
+    assert claims(cluster) == ["data-store-0", "data-store-1"]
+
+
+def test_a_store_that_is_scaled_or_broken_comes_to_terms(cluster):
+    good = cluster.get("sts", "store")["status"]["currentRevision"]
+    eventually(lambda: annotations(cluster).get("tiphys.io/good-revision") == good, "the first revision is good")
+    cluster.kubectl("set", "image", "statefulset/store", "redis=localhost/none:1")
+    eventually(lambda: "tiphys.io/failed-revision" in annotations(cluster), "the rollout has failed")
+    cluster.kubectl("rollout", "status", "statefulset/store", "--timeout=60s")
+    assert {pod["spec"]["containers"][0]["image"] for pod in cluster.pods("app=store")} == {
+        "localhost/guestbook-redis:1"
+    }
+    cluster.kubectl("scale", "statefulset/store", "--replicas=1")
+    eventually(lambda: claims(cluster) == ["data-store-0"], "the claim went with its pod")
+    cluster.kubectl("delete", "-f", EXAMPLE.parent / "02-stateful" / "manifests")
+    assert claims(cluster) == ["data-store-0"]
+
+
+def test_a_daemon_watches_its_node(cluster):
+    apply(cluster, "03-daemon", "daemonset", "watch")
+    told = eventually(lambda: cluster.kubectl("logs", "-l", "app=watch"), "the first line")
+    assert told.startswith("here ") and "/" in told
+    (before,) = cluster.pods("app=watch")
+    cluster.kubectl("set", "env", "daemonset/watch", "SECONDS_BETWEEN=1")
+    cluster.kubectl("rollout", "status", "daemonset/watch", "--timeout=60s")
+    eventually(lambda: cluster.pods("app=watch")[0]["metadata"]["name"] != before["metadata"]["name"], "a new pod")
+    cluster.kubectl("delete", "-f", EXAMPLE.parent / "03-daemon" / "manifests")
