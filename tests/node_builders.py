@@ -63,13 +63,14 @@ class Box:
     def now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    async def start_agent(self) -> None:
+    async def start_agent(self, *, wait: bool = True) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, virtual.VirtualLoop)
         doors = Doors(self.client, self.runtime, self.network, MACHINE, self.withdrawn)
         self.agent = NodeAgent(settings(self.root, **self.options), doors, loop.now)
         self.task = asyncio.create_task(self.agent.run())
-        await self.agent.ready.wait()
+        if wait:
+            await self.agent.ready.wait()
 
     async def kill_agent(self) -> None:
         self.task.cancel()

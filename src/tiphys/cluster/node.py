@@ -85,6 +85,7 @@ def node_settings(settings: Settings, node_ip: str) -> NodeSettings:
         cluster_domain=settings.cluster_domain,
         pod_cidr=settings.pod_cidr,
         image_dir=settings.storage_root,
+        static_pods_dir=settings.static_pods,
     )
 
 

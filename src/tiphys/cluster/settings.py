@@ -24,6 +24,8 @@ class Settings:
 
     `address` is where kubeconfigs find the API, `advertise` where pods do (empty: the address of the default route).
 
+    `static_pods` is a directory of manifests of pods that the node runs by itself.
+
     `run_node` starts the node agent, `run_controllers` the controllers and the scheduler.
     """
 
@@ -48,6 +50,7 @@ class Settings:
     storage_run: Path = Path("/run/containers/storage")
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[tuple[str, str], ...] = ()  # (registry, mirror)
+    static_pods: Path | None = None
     kubeconfig: Path | None = None
     token_file: Path | None = None
 

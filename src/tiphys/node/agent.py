@@ -32,7 +32,7 @@ from tiphys.node.logs import Logs
 from tiphys.node.machine import Machine
 from tiphys.node.objects import Objects
 from tiphys.node.pod import spec
-from tiphys.node.pod.facts import Waiting
+from tiphys.node.pod.facts import Ending, Waiting
 from tiphys.node.pod.parts import Parts
 from tiphys.node.pod.phase import FINAL
 from tiphys.node.pod.state import PodState
@@ -43,6 +43,8 @@ from tiphys.node.recovery import Remains
 from tiphys.node.registration import Registration
 from tiphys.node.resizes import Resizes
 from tiphys.node.settings import NodeSettings
+from tiphys.node.static.pods import Agent as StaticAgent
+from tiphys.node.static.pods import StaticPods
 from tiphys.node.statuses import Statuses
 from tiphys.node.volumes.claims import Claims
 from tiphys.node.volumes.local_volumes import LocalVolumes
@@ -114,7 +116,7 @@ class NodeAgent:
             volumes=Volumes(objects, settings, Claims(client, self._local_volumes, self._node)),
             logs=Logs(doors.runtime, settings),
             machine=doors.machine,
-            withdrawn=doors.withdrawn,
+            withdrawn=self._withdrawn,
             guarded=doors.guarded,
             released=doors.released,
             resized=self._resizes.done,
@@ -132,6 +134,10 @@ class NodeAgent:
         # Pods whose work is done while their object may still be seen for a moment.
         self._done: set[str] = set()
         self._remains: dict[str, Remains] = {}
+        self._static: StaticPods | None = None
+        if settings.static_pods_dir is not None:
+            directory, name = settings.static_pods_dir, settings.node_name
+            self._static = StaticPods(directory, name, client, self.parts.statuses, now)
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -147,6 +153,8 @@ class NodeAgent:
             informers = (self._services, self._nodes)
             for part in (parts.statuses, parts.objects, parts.images, parts.logs, self._recorder, *informers):
                 group.create_task(part.run(), name=type(part).__name__.lower())
+            if self._static is not None:
+                self._static.open(StaticAgent(self._begin, self._end_static, self._node, self._shown))
             await self._services.synced()
             group.create_task(self._pods.run(), name="pods of the node")
             await asyncio.gather(self._registration.register(await self._images()), self._pods.synced())
@@ -158,6 +166,8 @@ class NodeAgent:
             group.create_task(self._pressure.run(), name="pressure")
             group.create_task(parts.devices.run(), name="devices")
             group.create_task(self._local_volumes.run(), name="local volumes")
+            if self._static is not None:
+                group.create_task(self._static.run(), name="static pods")
             self.ready.set()
             # Only now is it known who holds what.
             for worker in self.workers:
@@ -185,6 +195,8 @@ class NodeAgent:
     # pods
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
+        if self._static is not None and self._static.observe(old, new):
+            return
         # The informer keys by name: a pod that was replaced under the same name shows as one change.
         if old is not None and (new is None or uid_of(old) != uid_of(new)):
             self._done.discard(uid_of(old))
@@ -204,6 +216,18 @@ class NodeAgent:
             self._resizes.consider(self._workers[uid])
         elif uid not in self._done:
             self._begin(new)
+
+    async def _withdrawn(self, uid: str) -> None:
+        await self._doors.withdrawn(self._static.mirror_uid(uid) if self._static is not None else uid)
+
+    def _shown(self, key: tuple[str, str]) -> Object | None:
+        return self._pods.get(*key)
+
+    def _end_static(self, pod: Object) -> None:
+        """Its file is gone, or says another pod: it has its grace, and nothing is reported any more."""
+        worker = self._workers.get(uid_of(pod))
+        if worker is not None:
+            worker.end(Ending(self._now() + spec.grace_seconds(pod), deleting=True, gone=True))
 
     def _begin(self, pod: Object) -> None:
         assert self._group is not None
@@ -232,6 +256,8 @@ class NodeAgent:
         self._resizes.forget(uid_of(state.pod))
         if not (state.ending is not None and state.ending.gone):
             self._done.add(uid_of(state.pod))
+        if self._static is not None and spec.is_static(state.pod):
+            self._static.over(state.pod)
 
     async def _admit(self, state: PodState) -> None:
         """A pod that is new here must fit beside those that were taken before it."""
@@ -253,8 +279,9 @@ class NodeAgent:
         if short:
             return Waiting("Evicted", short)
         told = (self.settings.allowed_unsafe_sysctls, self._doors.machine)
-        if admission.refusal(pod, held, self._node(), *told) is None:
-            return None
+        refused = admission.refusal(pod, held, self._node(), *told)
+        if refused is None or spec.is_static(pod):
+            return refused
         # What we know of our node may be older than what the scheduler knew.
         node = self._node()
         try:
@@ -267,7 +294,11 @@ class NodeAgent:
         return [worker for worker in self._workers.values() if holds_resources(worker.state)]
 
     def _node(self) -> Object:
-        return self._nodes.get("", self.settings.node_name) or self._registration.node
+        node = self._nodes.get("", self.settings.node_name) or self._registration.node
+        if (node.get("status") or {}).get("allocatable"):
+            return node
+        # Static pods begin before the API has told of the node, or without it.
+        return {**node, "status": {"allocatable": dict(self._doors.machine.allocatable)}}
 
     async def _clear_orphans(self) -> None:
         """What is left over belongs to pods that were deleted while no agent ran."""

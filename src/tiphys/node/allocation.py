@@ -21,8 +21,6 @@ Pod = Mapping[str, Any]
 DEFERRED, INFEASIBLE = "Deferred", "Infeasible"
 RESIZABLE = ("cpu", "memory")
 LISTS = ("initContainers", "containers")
-# Static pods are what their file says.
-SOURCE = "kubernetes.io/config.source"
 
 _CLASSES = (pods.GUARANTEED, pods.BURSTABLE, pods.BEST_EFFORT)
 
@@ -85,7 +83,7 @@ def objection(wanted: Pod, others: Iterable[Pod], node: Pod) -> Waiting | None:
     Why the pod is not given what it wants: Infeasible is for good, Deferred until others give something back. None when
     it fits. `others` are the other pods that hold something here, as allocated.
     """
-    if (wanted["metadata"].get("annotations") or {}).get(SOURCE, "api") != "api":
+    if spec.is_static(wanted):
         return Waiting(INFEASIBLE, "In-place resize of static-pods is not supported")
     allocatable = (node.get("status") or {}).get("allocatable") or {}
     requested = pods.requests_of(wanted)

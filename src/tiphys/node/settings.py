@@ -51,6 +51,7 @@ class NodeSettings:
     eviction_max_pod_grace_seconds: int = 0
     image_dir: Path = Path("/var/lib/containers/storage")
     tmpfs_volumes: bool = True
+    static_pods_dir: Path | None = None
 
     @property
     def pods_dir(self) -> Path:

@@ -19,6 +19,7 @@ from tiphys.api import resources
 from tiphys.api.errors import StatusError
 from tiphys.api.objects import key_of, uid_of
 from tiphys.client.client import STRATEGIC_PATCH, Client
+from tiphys.node.pod import spec
 from tiphys.node.pod.conditions import DISRUPTION, OWNED, PASSING
 
 Object = dict[str, Any]
@@ -32,9 +33,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Slot:
-    """`base` is what the API has; `wanted` what it should have."""
+    """`base` is what the API has; `wanted` what it should have; `uid` whose it is, "" of a static pod not shown."""
 
     key: tuple[str, str]
+    uid: str
     base: Object
     wanted: Object
     delete: bool = False
@@ -69,12 +71,22 @@ class Statuses:
         uid = uid_of(pod)
         if uid not in self._slots:
             known = pod.get("status") or {}
-            self._slots[uid] = _Slot(key_of(pod), known, known)
+            self._slots[uid] = _Slot(key_of(pod), "" if spec.is_static(pod) else uid, known, known)
         return self._slots[uid]
+
+    def mirrored(self, pod: Object, mirror: Object | None) -> None:
+        """A static pod is shown by that mirror pod from now on, or by none."""
+        slot = self._slot(pod)
+        slot.uid = uid_of(mirror) if mirror is not None else ""
+        if mirror is not None:
+            slot.base = mirror.get("status") or {}
+            self._queue.add(uid_of(pod))
 
     async def flushed(self, pod: Object) -> None:
         """Wait until everything submitted for the pod has been sent, or the pod is gone."""
         slot = self._slots.get(uid_of(pod))
+        if spec.is_static(pod):
+            return  # it does not wait for an API that it does not need
         if slot is not None and (slot.delete or slot.base != slot.wanted):
             await slot.done.wait()
 
@@ -106,12 +118,12 @@ class Statuses:
 
     async def _send(self, uid: str) -> None:
         slot = self._slots.get(uid)
-        if slot is None:
+        if slot is None or not slot.uid:
             return
         try:
-            await self._patch(uid, slot)
+            await self._patch(slot.uid, slot)
             if slot.delete and slot.base == slot.wanted:
-                await self._client.delete(self._pods, slot.key, uid=uid, grace_seconds=0)
+                await self._client.delete(self._pods, slot.key, uid=slot.uid, grace_seconds=0)
                 slot.delete = False
         except StatusError as error:
             if error.code not in GONE:

@@ -1,6 +1,8 @@
 """What a pod may ask of its node beyond running: resizes, restarts in place, names, groups, files of variables."""
 
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,8 @@ from pod_cluster import FOREVER, container, mounted, pod
 
 pytestmark = pytest.mark.host
 
+STATIC = Path(tempfile.mkdtemp(prefix="static-"))
+OPTIONS = ["--static-pods", STATIC]
 ANEW = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]
 AGAIN = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [7]}}]
 NOTES = [{"name": "v", "mountPath": "/v"}]
@@ -122,3 +126,23 @@ def test_a_class_of_runtimes_is_known_or_not(live):
     assert live.told("plainly") == "here\n"
     assert live.event("virtually", "FailedCreatePodSandBox").endswith('no runtime for "kata" is configured')
     eventually(lambda: live.pod("unsafe")["status"].get("reason") == "SysctlForbidden", "the refusal", 10)
+
+
+def test_a_file_on_the_node_is_a_pod_whatever_happens_in_the_api(live):
+    manifest = {**pod("standing", restartPolicy="Always"), "kind": "Pod"}
+    manifest["spec"]["automountServiceAccountToken"] = False
+    path = STATIC / "standing.json"
+    path.write_text(json.dumps(manifest))
+    name = "standing-here"
+    eventually(lambda: live.pod(name) is not None, "the mirror pod", 10)
+    live.ready(name)
+    first = live.pod(name)
+    live.kubectl("delete", "pod", name, "--timeout=20s")
+    eventually(lambda: live.pod(name) is not None, "another mirror pod", 10)
+    live.ready(name)
+    assert live.pod(name)["metadata"]["uid"] != first["metadata"]["uid"]
+    assert live.status(name)["containerID"] == first["status"]["containerStatuses"][0]["containerID"]
+    assert live.shell(name, "echo there") == "there\n"
+    assert "Started" in live.kubectl("describe", "pod", name)
+    path.unlink()
+    eventually(lambda: live.pod(name) is None, "the end of both", 15)

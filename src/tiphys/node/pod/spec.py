@@ -10,6 +10,8 @@ from tiphys.api import pods
 
 Object = dict[str, Any]
 
+# Where a pod comes from; without it from the API.
+SOURCE = "kubernetes.io/config.source"
 # The kubelet never gives less, so that a container has the chance to end by itself.
 GRACE_SECONDS_MIN = 2
 
@@ -46,6 +48,11 @@ def field_path(pod: Mapping[str, Any], name: str) -> str:
     sorts = (("initContainers", init_containers(pod)), ("ephemeralContainers", ephemeral_containers(pod)))
     sort = next((sort for sort, some in sorts if any(c["name"] == name for c in some)), "containers")
     return f"spec.{sort}{{{name}}}"
+
+
+def is_static(pod: Mapping[str, Any]) -> bool:
+    """Whether it is from a file of the node's own: no object in the API is it."""
+    return bool((pod["metadata"].get("annotations") or {}).get(SOURCE, "api") != "api")
 
 
 def is_sidecar(container: Mapping[str, Any]) -> bool:
