@@ -22,28 +22,51 @@ NODES = "/api/v1/nodes"
 _NODES = resources.get("", "v1", "nodes")
 PODS = "/api/v1/namespaces/default/pods"
 SECONDS_MAX = 120.0
+ZONES = 10
+ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
+SIBLINGS = {"matchLabels": small_pod()["metadata"]["labels"]}
 
 
 def measure() -> list[Figure]:
+    plain, spread, apart = small_pod(), _spread_pod(), _lonely_pod()
     return [
-        Figure("scheduling, 1,000 nodes, 3,000 pods", _run(1_000, 3_000), 1_500, " pods/s", kubernetes=337),
-        Figure("scheduling, 5,000 nodes, 5,000 pods", _run(5_000, 5_000), 1_200, " pods/s", kubernetes=278),
+        Figure("scheduling, 1,000 nodes, 3,000 pods", _run(1_000, 3_000, plain), 1_500, " pods/s", kubernetes=337),
+        Figure("scheduling, 5,000 nodes, 5,000 pods", _run(5_000, 5_000, plain), 1_200, " pods/s", kubernetes=278),
+        Figure("scheduling, topology spread, 5,000 nodes, 5,000 pods", _run(5_000, 5_000, spread), 800, " pods/s"),
+        Figure("scheduling, pod anti-affinity, 5,000 nodes, 3,000 pods", _run(5_000, 3_000, apart), 500, " pods/s"),
     ]
 
 
-def _run(nodes: int, pods: int) -> float:
+def _spread_pod() -> dict[str, Any]:
+    """A pod that has to be spread evenly over zones, and would like to be over nodes."""
+    zones = {"topologyKey": ZONE, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": SIBLINGS}
+    nodes = {"topologyKey": HOST, "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": SIBLINGS}
+    pod = small_pod()
+    pod["spec"]["topologySpreadConstraints"] = [zones, nodes]
+    return pod
+
+
+def _lonely_pod() -> dict[str, Any]:
+    """A pod that wants no sibling on its node."""
+    term = {"topologyKey": HOST, "labelSelector": SIBLINGS}
+    pod = small_pod()
+    pod["spec"]["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    return pod
+
+
+def _run(nodes: int, pods: int, pod: dict[str, Any]) -> float:
     with server("--no-node") as running:
-        return asyncio.run(_rate(running, nodes, pods))
+        return asyncio.run(_rate(running, nodes, pods, pod))
 
 
-async def _rate(running: Server, nodes: int, pods: int) -> float:
+async def _rate(running: Server, nodes: int, pods: int, pod: dict[str, Any]) -> float:
     await _account(running)
     await _create_nodes(running, nodes)
     await _untainted(running)
     watching = asyncio.create_task(_all_bound(running, pods))
     await asyncio.sleep(1)  # the scheduler has seen the last node, and the watch is open
     started = time.perf_counter()
-    with posting(running, PODS, clients=AT_ONCE, body=small_pod(), count=pods):
+    with posting(running, PODS, clients=AT_ONCE, body=pod, count=pods):
         async with asyncio.timeout(SECONDS_MAX):
             ended = await watching
     return pods / (ended - started)
@@ -98,11 +121,12 @@ async def _all_bound(running: Server, count: int) -> float:
 
 
 def _node(number: int) -> dict[str, Any]:
+    labels = {HOST: f"node-{number:05}", ZONE: f"zone-{number % ZONES}"}
     amounts = {"cpu": "32", "memory": "256Gi", "pods": "110"}
     now = timestamp(time.time())
     ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}
     ready |= {"lastHeartbeatTime": now, "lastTransitionTime": now}
     return {
-        "metadata": {"name": f"node-{number:05}", "labels": {"kubernetes.io/hostname": f"node-{number:05}"}},
+        "metadata": {"name": f"node-{number:05}", "labels": labels},
         "status": {"capacity": amounts, "allocatable": amounts, "conditions": [ready]},
     }

@@ -31,6 +31,15 @@ async def test_binding_places_the_pod(ask):
     assert [c["status"] for c in bound["status"]["conditions"] if c["type"] == "PodScheduled"] == ["True"]
 
 
+async def test_a_promised_node_is_forgotten_when_the_pod_has_one(ask):
+    await ask("POST", PODS, pod("a"))
+    promised = (await ask("GET", f"{PODS}/a")).body
+    promised["status"]["nominatedNodeName"] = "n2"
+    assert (await ask("PUT", f"{PODS}/a/status", promised)).body["status"]["nominatedNodeName"] == "n2"
+    await ask("POST", f"{PODS}/a/binding", binding("a"))
+    assert "nominatedNodeName" not in (await ask("GET", f"{PODS}/a")).body["status"]
+
+
 @pytest.mark.parametrize(("more", "status"), [({}, 201), ({"uid": "other"}, 409), ({"uid": 7}, 400)])
 async def test_a_binding_as_schedulers_write_it_is_checked_as_any_other(ask, more, status):
     await ask("POST", PODS, pod("a"))

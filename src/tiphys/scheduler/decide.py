@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Refusal:
     nodes: int
     reasons: tuple[tuple[str, int], ...] = ()
     at_all: str = ""
-    curable: tuple[int, ...] = ()
+    curable: Mask = field(default_factory=lambda: np.zeros(0, dtype=np.bool_), compare=False)
 
     @property
     def message(self) -> str:
@@ -63,6 +63,9 @@ def choose(state: State, asks: Asks, tie_break: float) -> int | Refusal:
     highest = ranking.max()
     if highest == UNFIT:
         return explain(state, asks)
+    promised = state.table.row_of.get(state.nominations.node_of(asks.pod["metadata"]["uid"]))
+    if promised is not None and ranking[promised] > UNFIT:
+        return promised
     if asks.shape.prefers or asks.relation is not None:
         ranking = _compared(asks, ranking)
         highest = ranking.max()
@@ -171,8 +174,7 @@ def explain(state: State, asks: Asks) -> Refusal:
             with state.ledger.along_with(promised):
                 counts.update(reasons_at(state, asks, row))
     reasons = tuple(sorted((reason, count) for reason, count in counts.items() if reason and count))
-    curable = np.flatnonzero(table.exists & ~incurable)
-    return Refusal(len(table), reasons, curable=tuple(curable.tolist()))
+    return Refusal(len(table), reasons, curable=table.exists & ~incurable)
 
 
 def reasons_at(state: State, asks: Asks, row: int) -> list[str]:

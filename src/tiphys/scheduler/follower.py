@@ -110,7 +110,7 @@ class Follower:
     def _nominated(self, old: Object | None, pod: Object) -> None:
         """Somebody has promised the pod a node, or takes that back; what is not said yet may be under way."""
         before, now = (((each or {}).get("status") or {}).get("nominatedNodeName", "") for each in (old, pod))
-        if now and now != before:
+        if now and now != before and self._state.ledger.get(uid_of(pod)) is None:
             self._state.nominations.put(self._state.ledger.placed(pod, now))
         elif before and not now:
             self._state.nominations.remove(uid_of(pod))

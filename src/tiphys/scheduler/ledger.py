@@ -16,6 +16,7 @@ from tiphys.scheduler.claims import claim_names
 from tiphys.scheduler.groups import GroupKey, group_key
 from tiphys.scheduler.holders import HeldKey, held_by
 from tiphys.scheduler.nodes import Load, NodeTable
+from tiphys.scheduler.resized import told_otherwise
 from tiphys.scheduler.shape import Shape, load_of
 from tiphys.scheduler.world import World
 
@@ -25,9 +26,9 @@ Key = tuple[str, str]
 Asks = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Placed:
-    """One pod on a node, what it takes there, and what of the pod that was worked out from."""
+    """One pod on a node, in its newest version, what it takes there, and what of it that was worked out from."""
 
     pod: Object
     node: str
@@ -75,6 +76,7 @@ class Ledger:
         uid = pod["metadata"]["uid"]
         held = self._placed.get(uid)
         if held is not None and held.node == node and held.group == group_key(pod) and held.asks == _asks(pod):
+            held.pod = pod
             return False
         placed = self.placed(pod, node, shape)
         if held is not None:
@@ -163,9 +165,8 @@ def _asks(pod: Object) -> Asks:
     What of a pod says how much of a node it takes. The rest changes often, and is not looked at; of the status, what a
     resize has made of the requests.
     """
-    asked, statuses = pod["spec"].get, (pod.get("status") or {}).get("containerStatuses") or ()
-    resized = [(each.get("allocatedResources"), each.get("resources")) for each in statuses]
+    asked = pod["spec"].get
     return (
         asked("containers"), asked("initContainers"), asked("overhead"), asked("resources"), asked("hostNetwork"),
-        resized or None,
+        told_otherwise(pod),
     )  # fmt: skip

@@ -30,9 +30,9 @@ NEVER = "not eligible due to preemptionPolicy=Never."
 UNDER_WAY = "not eligible due to a terminating pod on the nominated node."
 BY_SCHEDULER = "PreemptionByScheduler"
 
-# Candidates that are enough to choose from: a tenth of the nodes, but at least this many.
-CANDIDATES_MIN = 100
-CANDIDATES_SHARE = 10
+# Candidates that are enough to choose from. Kubernetes takes a tenth of the nodes where that is more; here the API's
+# callers wait while it is tried.
+CANDIDATES_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +53,16 @@ def preempt(state: State, asks: Asks, refusal: Refusal, budgets: Sequence[Object
     if why_not:
         return why_not
     table = state.table
-    told: Counter[str] = Counter({NOT_HELPFUL: len(table) - len(refusal.curable)})
-    with_victims = state.world.priorities.below(asks.priority)
-    rows = [row for row in refusal.curable if with_victims[row]]
-    told[NO_VICTIMS] += len(refusal.curable) - len(rows)
-    offset, enough = int(start * len(rows)), max(len(rows) // CANDIDATES_SHARE, CANDIDATES_MIN)
+    curable = int(np.count_nonzero(refusal.curable))
+    rows = np.flatnonzero(refusal.curable & state.world.priorities.below(asks.priority)).tolist()
+    told = Counter({NOT_HELPFUL: len(table) - curable, NO_VICTIMS: curable - len(rows)})
+    offset = int(start * len(rows))
     candidates: list[Candidate] = []
     for row in rows[offset:] + rows[:offset]:
         found = _try(state, asks, row, budgets)
         if isinstance(found, Candidate):
             candidates.append(found)
-            if len(candidates) >= enough:
+            if len(candidates) >= CANDIDATES_MAX:
                 break
         else:
             told.update(found)
@@ -78,7 +77,7 @@ def _ineligible(state: State, asks: Asks, refusal: Refusal) -> str:
         return NEVER
     node = state.nominations.node_of(asks.pod["metadata"]["uid"])
     row = state.table.row_of.get(node)
-    if row is None or row not in refusal.curable:
+    if row is None or not refusal.curable[row]:
         return ""
     below = (placed for placed in state.ledger.on(node) if placed.priority < asks.priority)
     return UNDER_WAY if any(p.uid in state.nominations.victims or _was_preempted(p.pod) for p in below) else ""

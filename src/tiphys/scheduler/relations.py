@@ -21,7 +21,6 @@ from tiphys.scheduler.node_mask import NodeMask
 from tiphys.scheduler.nodes import Mask, NodeTable
 from tiphys.scheduler.objections import Objection
 from tiphys.scheduler.scores import WEIGHT_POD_AFFINITY, WEIGHT_SPREAD, Scores
-from tiphys.scheduler.shape import Shape
 from tiphys.scheduler.spread import Included, Spread, constraints_of, default_constraints
 from tiphys.scheduler.terms import PodSelector, has_terms
 from tiphys.scheduler.topology import Counts
@@ -35,7 +34,7 @@ RELATIONS_MAX = 1024
 class Relation:
     """Pods of one namespace with the same labels, constraints and terms. Made and refreshed by `Relations`."""
 
-    def __init__(self, world: World, pod: Object, spec: Any, siblings: Selector | None) -> None:
+    def __init__(self, world: World, pod: Object, siblings: Selector | None) -> None:
         self._world = world
         self._group: GroupKey = group_key(pod)
         self._labels = dict(self._group[1])
@@ -43,7 +42,7 @@ class Relation:
         self._strict = bool(said)
         constraints = said or (default_constraints(siblings) if siblings is not None else ())
         self._spread = Spread(world.table, world.topology, constraints, self._labels)
-        self._included = _included(world.table, spec)
+        self._included = _included(world.table, pod["spec"])
         self._terms = PodTerms(pod, world.table, world.topology)
         self._wants_itself = all(self._matches(term.pods) for term in self._terms.near)
         self._held: list[Held] = []
@@ -105,7 +104,7 @@ class Relations:
         self._world = world
         self._known: OrderedDict[Any, Relation] = OrderedDict()
 
-    def of(self, pod: Object, shape: Shape) -> Relation | None:
+    def of(self, pod: Object) -> Relation | None:
         """How the pod stands to others, refreshed; None if it does not matter."""
         spec = pod["spec"]
         said = spec.get("topologySpreadConstraints")
@@ -116,7 +115,7 @@ class Relations:
         key = (group_key(pod), orjson.dumps(parts, option=orjson.OPT_SORT_KEYS), siblings)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = Relation(self._world, pod, shape.spec, siblings)
+            found = self._known[key] = Relation(self._world, pod, siblings)
             if len(self._known) > RELATIONS_MAX:
                 self._known.popitem(last=False)
         else:

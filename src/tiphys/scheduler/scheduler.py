@@ -81,20 +81,21 @@ class Scheduler:
                 await self._queue.ready()
                 continue
             await self._slots.acquire()
-            self._attempt(waiting, group)
+            found = self._attempt(waiting, group)
             in_a_row += 1
-            if in_a_row % BURST == 0:
+            # To look for room that can be made takes longer than to choose.
+            if not found or in_a_row % BURST == 0:
                 await asyncio.sleep(0)
 
-    def _attempt(self, waiting: Waiting, group: asyncio.TaskGroup) -> None:
-        """Decide on one pod. The task that follows gives the slot back."""
+    def _attempt(self, waiting: Waiting, group: asyncio.TaskGroup) -> bool:
+        """Decide on one pod, and whether there is a node for it. The task that follows gives the slot back."""
         pod, state = waiting.pod, self._state
         asks = state.asks(pod)
         choice = choose(state, asks, random.random())
         if isinstance(choice, Refusal):
             attempts.labels("unschedulable").inc()
             group.create_task(self._refuse(waiting, asks, choice))
-            return
+            return False
         node = state.table.objects[choice]
         assert node is not None
         name = node["metadata"]["name"]
@@ -104,6 +105,7 @@ class Scheduler:
         state.ledger.place(pod, name, asks.shape)
         self._queue.wake(hints.after_pod_came(state, pod))
         group.create_task(self._bind(waiting, name, claims or ()))
+        return True
 
     # to a node
 

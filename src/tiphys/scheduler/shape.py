@@ -21,6 +21,7 @@ from tiphys.api.pods import requests_of
 from tiphys.scheduler.filters import STATIC_REASONS, first_reason, fits, has_room
 from tiphys.scheduler.images import image_names
 from tiphys.scheduler.nodes import PODS, HostPort, Load, Mask, NodeTable
+from tiphys.scheduler.resized import as_resized
 from tiphys.scheduler.scores import (
     WEIGHT_IMAGE,
     WEIGHT_NODE_AFFINITY,
@@ -201,6 +202,7 @@ def _one_name(term: Mapping[str, Any]) -> str | None:
 
 def load_of(table: NodeTable, pod: Object) -> Load:
     """What a pod takes, with the pod itself as one of "pods". Zero requests ask for nothing."""
+    pod = as_resized(pod)
     request = {table.column(resource): quantity for resource, quantity in requests_of(pod).items() if quantity}
     request[PODS] = 1
     return Load(request, scored_of(pod), host_ports(pod))

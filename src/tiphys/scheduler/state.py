@@ -51,7 +51,7 @@ class State:
         return Asks(
             pod,
             shape,
-            self._relations.of(pod, shape),
+            self._relations.of(pod),
             pinned_to(pod["spec"]) if affinity else None,
             needs_of(self.volumes, pod),
         )

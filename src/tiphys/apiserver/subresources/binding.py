@@ -148,7 +148,9 @@ def _place(pod: Object, binding: Object, target: Object, key: str, now: float) -
         metadata["annotations"] = {**(metadata.get("annotations") or {}), **said["annotations"]}
     if said.get("labels"):
         metadata["labels"] = {**(metadata.get("labels") or {}), **said["labels"]}
-    _set_scheduled(pod.setdefault("status", {}), metadata.get("generation"), now)
+    status = pod.setdefault("status", {})
+    status.pop("nominatedNodeName", None)  # it was a promise
+    _set_scheduled(status, metadata.get("generation"), now)
 
 
 def _storage_error(key: str, why: str) -> str:
