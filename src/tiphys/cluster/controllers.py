@@ -17,6 +17,7 @@ from tiphys.client.events import Recorder
 from tiphys.client.informer import Informers
 from tiphys.client.metadata import Metadata
 from tiphys.cluster.master import Master
+from tiphys.controllers.attachdetach.controller import AttachDetachController
 from tiphys.controllers.clusterroleaggregation.controller import ClusterRoleAggregationController
 from tiphys.controllers.cronjob.controller import CronJobController
 from tiphys.controllers.daemonset.controller import DaemonSetController
@@ -125,6 +126,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
         PvProtectionController(tools("pv-protection-controller")).run,
         EphemeralVolumeController(tools("ephemeral-volume-controller", "ephemeral_volume")).run,
         VolumeExpandController(tools("expand-controller", "volume_expand")).run,
+        AttachDetachController(tools("attachdetach-controller")).run,
         JobController(tools("job-controller")).run,
         CronJobController(tools("cronjob-controller")).run,
         TtlAfterFinishedController(tools("ttl-after-finished-controller")).run,
