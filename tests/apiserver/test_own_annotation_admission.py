@@ -40,6 +40,15 @@ def test_a_pod_waits_for_what_its_workload_depends_on():
     assert gates(obj("web-1-a", owner="ReplicaSet/web-1"), world) == GATE
 
 
+def test_a_copy_of_what_was_said_once_does_not_count():
+    world = World()
+    world.put("apps", "deployments", obj("web"))
+    world.put("apps", "replicasets", obj("web-1", NEEDS_DB, owner="Deployment/web"))
+    world.put("apps", "replicasets", obj("alone", NEEDS_DB))
+    assert gates(obj("web-1-a", owner="ReplicaSet/web-1"), world) is None
+    assert gates(obj("alone-a", owner="ReplicaSet/alone"), world) == GATE
+
+
 def test_a_pod_that_has_its_node_does_not_wait():
     assert gates(obj("web", NEEDS_DB, nodeName="n1")) is None
 

@@ -163,3 +163,9 @@ def test_no_progress_until_the_deadline_is_told():
 def test_percentages_round_surge_up_and_unavailable_down():
     assert numbers.fenceposts(changed(deployment(10, surge="25%", unavailable="25%"))) == (3, 2)
     assert numbers.fenceposts(deployment(1, surge="0%", unavailable="0%")) == (0, 1)
+
+
+def test_replicasets_copy_what_users_say_and_not_what_was_noted():
+    said = {"tiphys.io/on-failure": "pause", "tiphys.io/good-revision": "web-1", "team": "sea"}
+    made = templates.annotations_for(deployment(1, annotations=said), None, 1)
+    assert made == {"tiphys.io/on-failure": "pause", "team": "sea", "deployment.kubernetes.io/revision": "1"}

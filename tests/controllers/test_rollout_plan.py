@@ -111,6 +111,7 @@ def test_a_pod_that_was_disrupted_or_is_gated_is_nobodys_failure():
 def test_settled_means_no_commands():
     assert judged(member("web-a"), member("web-b"), noted={GOOD: "web-2"}, status=DONE) == []
     assert judged(member("web-a", ended()), noted={FAILED: "web-2"}) == []
+    assert judged(member("web-a", ended()), noted={FAILED: "web-2", GOOD: "web-1"}, policy=STOP) == []
 
 
 def test_a_rollout_that_came_through_is_noted_as_good():
@@ -141,6 +142,19 @@ def test_without_a_good_revision_it_goes_back_once_to_the_one_before():
 def test_a_failed_rollout_may_stop_instead():
     commands = judged(member("web-a", ended()), policy=STOP, noted={GOOD: "web-1"})
     assert patched(commands) == ({FAILED: "web-2"}, {"paused": True}) and told(commands)[0] == "RolloutPaused"
+
+
+def test_a_revision_that_failed_once_and_is_tried_again_is_judged_again():
+    again = {GOOD: "web-1", FAILED: "web-2"}
+    assert told(judged(member("web-a", ended()), noted=again))[0] == "RolloutRolledBack"
+    well = judged(member("web-a"), member("web-b"), noted=again, status=DONE)
+    assert patched(well) == ({GOOD: "web-2", FAILED: None}, None)
+
+
+def test_a_deployment_that_waits_for_others_is_not_stuck():
+    over = {"conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]}
+    gated = member("web-a", ready=False, schedulingGates=[{"name": "x"}])
+    assert judged(gated, status={"observedGeneration": 1} | over, noted={GOOD: "web-1"}, now=NOW + 900) == []
 
 
 def test_as_many_may_fail_as_are_tolerated():

@@ -25,6 +25,8 @@ GOOD_REVISION = "tiphys.io/good-revision"
 FAILED_REVISION = "tiphys.io/failed-revision"
 CONFIGURATION = "tiphys.io/configuration"
 WAITS_FOR = "tiphys.io/waits-for"
+# What is noted concerns the workload as it is now: no earlier revision of it keeps a copy.
+NOTES = frozenset((GOOD_REVISION, FAILED_REVISION, CONFIGURATION, WAITS_FOR))
 # The gate that a pod with dependencies is born with.
 DEPENDENCIES_GATE = "tiphys.io/depends-on"
 

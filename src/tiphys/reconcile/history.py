@@ -13,7 +13,7 @@ from typing import Any
 
 from tiphys.api import resources
 from tiphys.api.objects import annotations_of, controller_of, key_of, labels_of, name_of, uid_of
-from tiphys.api.own_annotations import PREFIX
+from tiphys.api.own_annotations import NOTES
 from tiphys.api.resources import Resource
 from tiphys.reconcile.commands import Command, Create, Delete, Update
 from tiphys.reconcile.ownership import owner_reference
@@ -24,7 +24,7 @@ Object = dict[str, Any]
 REVISIONS = resources.get("apps", "v1", "controllerrevisions")
 # On pods: which revision they were made from.
 POD_REVISION = "controller-revision-hash"
-_NOT_COPIED = {"kubectl.kubernetes.io/last-applied-configuration", "deprecated.daemonset.template.generation"}
+_NOT_COPIED = {"kubectl.kubernetes.io/last-applied-configuration", "deprecated.daemonset.template.generation", *NOTES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +113,7 @@ def _hash(owner: Mapping[str, Any]) -> str:
 
 
 def _new(owner: Object, data: Object, label: str, number: int) -> Object:
-    annotations = {
-        key: value
-        for key, value in annotations_of(owner).items()
-        if key not in _NOT_COPIED and not key.startswith(PREFIX)
-    }
+    annotations = {key: value for key, value in annotations_of(owner).items() if key not in _NOT_COPIED}
     meta = {
         "name": name_for(owner),
         "namespace": owner["metadata"]["namespace"],

@@ -7,7 +7,6 @@ gate; the controller of dependencies lifts it. Here is the only place where nobo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from tiphys.api import errors, own_annotations
@@ -43,7 +42,7 @@ def plugin(reader: Reader) -> Plugin:
         concerned = attributes.operation == CREATE and (attributes.resource.group, attributes.resource.name) == _PODS
         if pod is None or not concerned or pod["spec"].get("nodeName") or is_mirror(pod):
             return
-        said = next(_said(reader, pod, attributes.namespace), "")
+        said = annotations_of(pod).get(DEPENDS_ON) or _of_workload(reader, pod, attributes.namespace)
         if said:
             gate(pod, said)
 
@@ -78,16 +77,14 @@ def _own(obj: Object) -> dict[str, str]:
     return {key: value for key, value in annotations_of(obj).items() if key.startswith(PREFIX)}
 
 
-def _said(reader: Reader, pod: Object, namespace: str) -> Iterator[str]:
-    """What the pod, and then each of its owners upwards, says that it depends on."""
+def _of_workload(reader: Reader, pod: Object, namespace: str) -> str:
+    """What the topmost owner says: a ReplicaSet has a copy of what its Deployment said once."""
     found: Any = pod
     for _ in range(_OWNERS_MAX):
-        if annotations_of(found).get(DEPENDS_ON):
-            yield annotations_of(found)[DEPENDS_ON]
         owner = controller_of(found)
         place = _OWNERS.get(owner["kind"]) if owner is not None else None
-        if owner is None or place is None:
-            return
-        found = reader.get(*place, namespace, owner["name"])
-        if found is None or found["metadata"].get("uid") != owner["uid"]:
-            return
+        above = reader.get(*place, namespace, owner["name"]) if owner is not None and place is not None else None
+        if above is None or owner is None or above["metadata"].get("uid") != owner["uid"]:
+            break
+        found = above
+    return annotations_of(found).get(DEPENDS_ON, "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,19 +43,25 @@ class Suits:
     stays: bool
 
 
-def suits(daemonset: Mapping[str, Any], node: Object) -> Suits:
-    """What the template's node name, selector, affinity and tolerations say about a node."""
+NOWHERE, ANYHOW = Suits(begins=False, stays=False), Suits(begins=True, stays=True)
+
+
+def chooser(daemonset: Mapping[str, Any]) -> Callable[[Object], Suits]:
+    """What the template's node name, selector, affinity and tolerations say about nodes: asked of thousands."""
     spec = daemonset["spec"]["template"]["spec"]
-    if not _chooses(spec, node):
-        return Suits(begins=False, stays=False)
     tolerations = with_tolerations(spec)
-    effects = [
-        taint["effect"]
-        for taint in (node.get("spec") or {}).get("taints") or ()
-        if not any(tolerates(toleration, taint) for toleration in tolerations)
-    ]
-    stays = "NoExecute" not in effects
-    return Suits(begins=stays and "NoSchedule" not in effects, stays=stays)
+
+    def suits(node: Object) -> Suits:
+        if not _chooses(spec, node):
+            return NOWHERE
+        taints = (node.get("spec") or {}).get("taints")
+        if not taints:
+            return ANYHOW
+        effects = [taint["effect"] for taint in taints if not any(tolerates(one, taint) for one in tolerations)]
+        stays = "NoExecute" not in effects
+        return Suits(begins=stays and "NoSchedule" not in effects, stays=stays)
+
+    return suits
 
 
 def shown(node: Object) -> tuple[Any, ...]:

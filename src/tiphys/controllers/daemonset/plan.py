@@ -15,7 +15,7 @@ from tiphys.api.objects import annotations_of, is_deleting, key_of, labels_of, n
 from tiphys.api.own_annotations import PAUSED
 from tiphys.api.pods import is_finished, seconds_until_available
 from tiphys.controllers.daemonset import place, rollout
-from tiphys.controllers.daemonset.nodes import DAEMONSETS, PODS, new_pod, node_of, suits
+from tiphys.controllers.daemonset.nodes import DAEMONSETS, PODS, chooser, new_pod, node_of
 from tiphys.controllers.daemonset.status import status_of
 from tiphys.controllers.daemonset.survey import Place, Survey
 from tiphys.reconcile import history
@@ -74,7 +74,8 @@ def _survey(daemonset: Object, facts: Facts, revision: str, now: float) -> Surve
         if not (is_deleting(pod) and is_finished(pod)):
             by_node[node_of(pod)].append(pod)
     nodes = sorted(facts.nodes, key=name_of)
-    places = [Place(name_of(node), suits(daemonset, node), by_node.pop(name_of(node), [])) for node in nodes]
+    suits = chooser(daemonset)
+    places = [Place(name_of(node), suits(node), by_node.pop(name_of(node), [])) for node in nodes]
     # What is left is for nodes that are not there: a pod that runs there is the pod collector's.
     lost = [pod for pods in by_node.values() for pod in pods if not pod["spec"].get("nodeName")]
     return Survey(daemonset, places, lost, revision, now)

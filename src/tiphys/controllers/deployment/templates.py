@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tiphys.api import resources
-from tiphys.api.own_annotations import PREFIX
+from tiphys.api.own_annotations import NOTES
 from tiphys.reconcile.ownership import owner_reference
 from tiphys.reconcile.pod_template import HASH_LABEL, HASH_LENGTH, NAME_MAX, hash_of, same_template, without_hash
 
@@ -20,9 +20,9 @@ REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MAX = "deployment.kubernetes.io/max-replicas"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-# Annotations of the Deployment that its ReplicaSets do not take over, beside those of Tiphys: an undo would bring back
-# what was noted about another revision.
-NOT_COPIED = {LAST_APPLIED, REVISION, REVISION_HISTORY, DESIRED, MAX, "deprecated.deployment.rollback.to"}
+# Annotations of the Deployment that its ReplicaSets do not take over. `kubectl rollout undo` puts those that they have
+# in place of the Deployment's: what users say has to be there, what was noted about another revision must not.
+NOT_COPIED = {LAST_APPLIED, REVISION, REVISION_HISTORY, DESIRED, MAX, "deprecated.deployment.rollback.to", *NOTES}
 
 
 def template_hash(template: Mapping[str, Any], collisions: int) -> str:
@@ -52,8 +52,7 @@ def annotations_for(deployment: Object, replicaset: Object | None, revision: int
     """A new ReplicaSet's annotations: the Deployment's own, the revision, and the revisions it had before."""
     held = (replicaset["metadata"].get("annotations") or {}) if replicaset is not None else {}
     copied = deployment["metadata"].get("annotations") or {}
-    taken = {k: v for k, v in copied.items() if k not in NOT_COPIED and not k.startswith(PREFIX)}
-    annotations = {**held, **taken}
+    annotations = {**held, **{key: value for key, value in copied.items() if key not in NOT_COPIED}}
     before = held.get(REVISION)
     if before is None or int(before or 0) < revision:
         if before is not None:

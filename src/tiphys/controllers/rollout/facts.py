@@ -58,15 +58,17 @@ def of_deployment(deployment: Object, replicasets: Sequence[Object], pods: Seque
     status = deployment.get("status") or {}
     counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
     progressing = condition_of(deployment, "Progressing") or {}
+    mine = [pod for pod in pods if new is not None and _owner(pod) == uid_of(new) and not is_deleting(pod)]
     over = progressing.get("reason") == "ProgressDeadlineExceeded" and _is_observed(deployment)
+    waits = any(pod["spec"].get("schedulingGates") for pod in mine)  # for something that is no matter of the rollout
     return Rollout(
         DEPLOYMENTS,
         deployment,
         name_of(new) if new is not None else "",
-        [pod for pod in pods if new is not None and _owner(pod) == uid_of(new) and not is_deleting(pod)],
+        mine,
         replicas,
         _is_observed(deployment) and counts == [replicas] * 3,
-        "its progress deadline is exceeded" if over else "",
+        "its progress deadline is exceeded" if over and not waits else "",
         [Earlier(name_of(rs), without_hash(rs["spec"]["template"])) for rs in ordered if rs is not new],
     )
 

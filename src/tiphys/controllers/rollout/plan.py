@@ -9,6 +9,7 @@ happens to pods of a good revision later is no matter of its rollout.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tiphys.api import resources
@@ -30,7 +31,7 @@ def plan(rollout: Rollout, policy: RolloutPolicy, now: float) -> list[Command]:
     if is_deleting(rollout.workload):
         return []
     commands = _unblock(rollout) if policy.action == ROLLBACK else []
-    if not rollout.revision or rollout.revision in (noted.get(GOOD_REVISION), noted.get(FAILED_REVISION)):
+    if not rollout.revision or rollout.revision == noted.get(GOOD_REVISION):
         return commands
     verdicts = [judge(pod, policy, now) for pod in rollout.pods]
     failures = [verdict.failure for verdict in verdicts if verdict.failure]
@@ -40,7 +41,8 @@ def plan(rollout: Rollout, policy: RolloutPolicy, now: float) -> list[Command]:
     if waits:
         commands.append(Requeue(min(waits)))
     elif rollout.complete:
-        commands.append(_change(rollout, {GOOD_REVISION: rollout.revision}))
+        forgiven = {FAILED_REVISION: None} if noted.get(FAILED_REVISION) == rollout.revision else {}
+        commands.append(_change(rollout, {GOOD_REVISION: rollout.revision, **forgiven}))
     return commands
 
 
@@ -52,6 +54,9 @@ def _why(rollout: Rollout, failures: list[str]) -> str:
 
 def _fail(rollout: Rollout, policy: RolloutPolicy, why: str) -> list[Command]:
     note = {FAILED_REVISION: rollout.revision}
+    known = annotations_of(rollout.workload).get(FAILED_REVISION) == rollout.revision
+    if known and (policy.action != ROLLBACK or _target(rollout) is None):
+        return []  # told already; whoever goes on with it nevertheless means it
     if policy.action != ROLLBACK:
         said = _warn(rollout, "RolloutPaused", f"Paused the rollout to {rollout.revision}: {why}")
         if rollout.resource == DEPLOYMENTS:
@@ -87,14 +92,14 @@ def _unblock(rollout: Rollout) -> list[Command]:
     return [Delete(PODS, key_of(pod), uid_of(pod), announce=told) for pod in rollout.broken]
 
 
-def _change(rollout: Rollout, annotations: dict[str, str], spec: Object | None = None) -> Patch:
+def _change(rollout: Rollout, annotations: Mapping[str, str | None], spec: Object | None = None) -> Patch:
     """At the very version that was judged: whoever has changed the workload since is not overruled."""
     meta = rollout.workload["metadata"]
     change: Object = {
         "metadata": {
             "uid": meta["uid"],
             "resourceVersion": meta.get("resourceVersion", ""),
-            "annotations": annotations,
+            "annotations": dict(annotations),
         }
     }
     if spec is not None:
