@@ -10,6 +10,7 @@ from collections import Counter
 from tiphys.api.selectors import from_label_selector, matches_node_selector_term
 from tiphys.scheduler import affinity, spread
 from tiphys.scheduler.filters import taints
+from tiphys.scheduler.terms import PREFERRED, REQUIRED
 
 
 def labels(obj):
@@ -18,19 +19,15 @@ def labels(obj):
 
 def affine(pod, node):
     wanted = pod["spec"].get("nodeSelector") or {}
-    terms = pod["spec"].get("affinity", {}).get("nodeAffinity", {}).get(spread_required, {}).get("nodeSelectorTerms")
+    terms = pod["spec"].get("affinity", {}).get("nodeAffinity", {}).get(REQUIRED, {}).get("nodeSelectorTerms")
     name = node["metadata"]["name"]
     fits = terms is None or any(matches_node_selector_term(term, labels(node), name) for term in terms)
     return fits and all(labels(node).get(key) == value for key, value in wanted.items())
 
 
-spread_required = "requiredDuringSchedulingIgnoredDuringExecution"
-spread_preferred = "preferredDuringSchedulingIgnoredDuringExecution"
-
-
 def terms_of(pod, kind, required=True):
     found = pod["spec"].get("affinity", {}).get(kind, {})
-    return found.get(spread_required if required else spread_preferred, [])
+    return found.get(REQUIRED if required else PREFERRED, [])
 
 
 def term_finds(term, owner, other, namespaces):
