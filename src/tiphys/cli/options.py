@@ -36,6 +36,8 @@ def add_network(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--pod-cidr", help=f"addresses of pods (default {standard.pod_cidr})")
     sub.add_argument("--service-cidr", help=f"addresses of Services (default {standard.service_cidr})")
     sub.add_argument("--bridge", help=f"the pods' bridge (default {standard.bridge})")
+    sub.add_argument("--ingress-http-port", type=int, help=f"0: no Ingress (default {standard.ingress_http_port})")
+    sub.add_argument("--ingress-https-port", type=int, help=f"its TLS port (default {standard.ingress_https_port})")
     sub.add_argument("--insecure-registry", action="append", metavar="HOST[:PORT]", help="a registry on plain HTTP")
     sub.add_argument("--registry-mirror", action="append", metavar="REGISTRY=HOST[:PORT]", help="ask this host first")
     sub.add_argument("--storage-root", type=Path, metavar="DIR", help="the images (containers/storage)")
@@ -81,7 +83,8 @@ def settings(options: argparse.Namespace) -> Settings:
     return dataclasses.replace(base, **{name: value for name, value in asked.items() if value is not None})
 
 
-_PLAIN = ("port", "node_port", "node_name", "pod_cidr", "service_cidr", "bridge", "memory")
+_PORTS = ("port", "node_port", "ingress_http_port", "ingress_https_port")
+_PLAIN = (*_PORTS, "node_name", "pod_cidr", "service_cidr", "bridge", "memory")
 
 
 def _fresh(data_dir: Path) -> Settings:

@@ -1,5 +1,5 @@
 """
-The node's part of a cluster: network, runtime, agent, its HTTPS server, proxy and DNS.
+The node's part of a cluster: network, runtime, agent, its HTTPS server, proxy, DNS and the way in for Ingresses.
 
 Everything that lives on this machine and outlives the process (containers, rules, namespaces) is adopted at start and
 left alone at the end.
@@ -22,6 +22,7 @@ from tiphys.cluster.failures import CannotServe
 from tiphys.cluster.identities import Identities
 from tiphys.cluster.master import Master
 from tiphys.cluster.settings import Settings
+from tiphys.cluster.way_in import WayIn
 from tiphys.dns.server import DnsServer
 from tiphys.dns.server import bind as dns_sockets
 from tiphys.dns.settings import DnsSettings
@@ -110,7 +111,9 @@ async def run(master: Master, informers: Informers, ready: Callable[[str], None]
     proxy = _proxy(settings, informers)
     counting = Counting(counting_table(settings), informers.of(SERVICES).get)
     machine = read_machine(own, runtime_version(), version()["gitVersion"])
-    doors = Doors(client, runtime, network, machine, proxy.withdrawn, proxy.guarded, proxy.released)
+    way_in = WayIn(master, informers, node_ip)
+    withdrawn = way_in.and_withdrawn(proxy.withdrawn)
+    doors = Doors(client, runtime, network, machine, withdrawn, proxy.guarded, proxy.released)
     agent = NodeAgent(own, doors)
     try:
         handler = _handler(settings, agent, runtime, counting)
@@ -119,8 +122,10 @@ async def run(master: Master, informers: Informers, ready: Callable[[str], None]
             group.create_task(counting.run(), name="counting")
             dns = _dns(settings, client, informers)
             group.create_task(dns.run(), name="dns")
+            group.create_task(way_in.run(), name="way in")
             # The rules of a process that was killed may lead to pods that are about to end: they are renewed first.
             await proxy.settled.wait()
+            await way_in.settled()
             group.create_task(agent.run(), name="node agent")
             await publish(master, network_settings(settings).gateway, DNS_PORT)
             await agent.ready.wait()

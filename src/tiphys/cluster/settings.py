@@ -26,6 +26,8 @@ class Settings:
 
     `static_pods` is a directory of manifests of pods that the node runs by itself.
 
+    `ingress_http_port` and `ingress_https_port` are taken when there is an Ingress; 0 for the first serves none.
+
     `run_node` starts the node agent, `run_controllers` the controllers and the scheduler.
     """
 
@@ -40,6 +42,8 @@ class Settings:
     memory: bool = False
     run_node: bool = True
     run_controllers: bool = True
+    ingress_http_port: int = 80
+    ingress_https_port: int = 443
     pod_cidr: str = "10.42.0.0/24"
     service_cidr: str = "10.96.0.0/16"
     cluster_domain: str = "cluster.local"

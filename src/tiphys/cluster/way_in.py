@@ -1,0 +1,117 @@
+"""
+The part of a node that serves Ingresses, and what it needs in the API: the class `tiphys`, marked as the default, and
+its rights. Where its port is set to 0 there is none of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from tiphys.api import resources
+from tiphys.api.errors import StatusError
+from tiphys.client.client import Client
+from tiphys.client.events import Recorder
+from tiphys.client.informer import Informers
+from tiphys.cluster.controllers import service_account
+from tiphys.cluster.master import Master
+from tiphys.cluster.settings import Settings
+from tiphys.ingress.ingress import Ingress
+from tiphys.ingress.plan import CONTROLLER
+from tiphys.ingress.settings import IngressSettings
+from tiphys.reconcile.tools import Tools
+from tiphys.wire.messages import Identity
+
+Object = dict[str, Any]
+
+CLASS = "tiphys"
+ACCOUNT, ROLE = "ingress-controller", "system:controller:ingress-controller"
+ADMIN = Identity("system:apiserver", ("system:masters", "system:authenticated"))
+RBAC = "rbac.authorization.k8s.io"
+
+
+def run_dir(settings: Settings) -> Path:
+    return settings.run_dir / "ingress"
+
+
+class WayIn:
+    """The part, or nothing at all. `run()` works until cancelled."""
+
+    def __init__(self, master: Master, informers: Informers, node_ip: str) -> None:
+        settings = master.settings
+        self._master = master
+        self._ingress: Ingress | None = None
+        if settings.ingress_http_port:
+            own = IngressSettings(
+                run_dir(settings), node_ip, settings.bind, settings.ingress_http_port, settings.ingress_https_port
+            )
+            client = Client(master.handle, identity=service_account(ACCOUNT), user_agent=ACCOUNT)
+            self._recorder = Recorder(client, ACCOUNT, settings.node_name)
+            self._ingress = Ingress(own, Tools(client, informers, self._recorder))
+
+    async def run(self) -> None:
+        if self._ingress is None:
+            return
+        await _publish(self._master)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._recorder.run(), name="events of ingresses")
+            group.create_task(self._ingress.run(), name="ingress")
+
+    async def settled(self) -> None:
+        """Return when an earlier server's data plane knows what changed since."""
+        if self._ingress is not None:
+            await self._ingress.settled.wait()
+
+    def and_withdrawn(self, from_packets: Callable[[str], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
+        """Neither packets nor requests are led to a pod any more."""
+        ingress = self._ingress
+        if ingress is None:
+            return from_packets
+
+        async def withdrawn(uid: str) -> None:
+            await asyncio.gather(from_packets(uid), ingress.withdrawn(uid))
+
+        return withdrawn
+
+
+async def _publish(master: Master) -> None:
+    """Write what is missing; what is there stays as somebody may have changed it."""
+    client = Client(master.handle, identity=ADMIN, user_agent="tiphys")
+    for resource, obj in _objects():
+        try:
+            await client.create(resource, obj)
+        except StatusError as error:
+            if error.reason != "AlreadyExists":
+                raise
+
+
+def _objects() -> list[tuple[resources.Resource, Object]]:
+    role = {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": ROLE},
+        "rules": [
+            {"apiGroups": ["networking.k8s.io"], "resources": ["ingresses/status"], "verbs": ["patch", "update"]},
+            {"apiGroups": ["", "events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch", "update"]},
+        ],
+    }
+    binding = {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": ROLE},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": ROLE},
+        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": "kube-system"}],
+    }
+    own_class = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "IngressClass",
+        "metadata": {"name": CLASS, "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}},
+        "spec": {"controller": CONTROLLER},
+    }
+    return [
+        (resources.get(RBAC, "v1", "clusterroles"), role),
+        (resources.get(RBAC, "v1", "clusterrolebindings"), binding),
+        (resources.get("networking.k8s.io", "v1", "ingressclasses"), own_class),
+    ]
