@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from tiphys.apiserver.cache import Cache
-from tiphys.apiserver.server import ApiServer, Extras
+from tiphys.apiserver.server import ApiServer, Extras, Settings
 from tiphys.store.memory import MemoryStore
 from tiphys.wire.messages import Identity, Request, Response
 
@@ -78,8 +78,8 @@ async def serve() -> AsyncIterator[Serve]:
     """Start servers over memory stores; they stop after the test."""
     following: list[asyncio.Task[None]] = []
 
-    async def start(extras: Callable[[Cache], Extras] | None = None) -> Asker:
-        server = ApiServer(MemoryStore(), extras=extras)
+    async def start(extras: Callable[[Cache], Extras] | None = None, settings: Settings | None = None) -> Asker:
+        server = ApiServer(MemoryStore(), settings, extras=extras)
         await server.start()
         following.append(asyncio.create_task(server.run()))
         await server.boot()

@@ -12,6 +12,7 @@ Services without a selector may name both families, as in Kubernetes.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ import orjson
 from tiphys.api import errors
 from tiphys.apiserver.call import Object
 from tiphys.apiserver.records import Record
+from tiphys.apiserver.service_ranges import ServiceRanges
 from tiphys.apiserver.watchers import Change
 
 DEFAULT_SERVICE_CIDR = "10.96.0.0/12"
@@ -48,11 +50,22 @@ class ServiceAllocator:
     """Follows the cache (`follow` is one of its listeners) and serves creates and updates of Services."""
 
     def __init__(self, cidr: str = DEFAULT_SERVICE_CIDR, node_ports: tuple[int, int] = NODE_PORTS) -> None:
-        self._network = ipaddress.IPv4Network(cidr)
+        self.ranges = ServiceRanges(cidr)
         self._first_port, self._last_port = node_ports
         # Who holds it: a storage key, or "" while it is only reserved.
         self._addresses: dict[str, str] = {}
         self._ports: dict[int, str] = {}
+
+    @property
+    def prefix(self) -> str:
+        """Where Services are stored."""
+        return SERVICES_PREFIX
+
+    def holder_of(self, address: str) -> tuple[str, str] | None:
+        """(namespace, name) of the Service that holds an address; None if none does for good."""
+        key = self._addresses.get(address, "").removeprefix(SERVICES_PREFIX)
+        namespace, slash, name = key.partition("/")
+        return (namespace, name) if slash else None
 
     # ── following the store ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -63,6 +76,7 @@ class ServiceAllocator:
 
     def follow(self, change: Change) -> None:
         """Take and give back what a committed change says."""
+        self.ranges.follow(change)
         if not change.record.key.startswith(SERVICES_PREFIX):
             return
         if change.previous is not None:
@@ -72,14 +86,14 @@ class ServiceAllocator:
 
     def _hold(self, record: Record) -> None:
         obj = record.object
-        for address in _addresses_of(obj):
+        for address in addresses_of(obj):
             self._addresses[address] = record.key
         for port in _ports_of(obj):
             self._ports[port] = record.key
 
     def _let_go(self, record: Record) -> None:
         obj = record.object
-        for address in _addresses_of(obj):
+        for address in addresses_of(obj):
             if self._addresses.get(address) == record.key:
                 del self._addresses[address]
         for port in _ports_of(obj):
@@ -140,7 +154,7 @@ class ServiceAllocator:
         spec = service["spec"]
         if spec.get("type", "") not in _WITH_ADDRESS or spec.get("clusterIP") == "None":
             return
-        held = _addresses_of(old) if old is not None else []
+        held = addresses_of(old) if old is not None else []
         wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
         if wanted and wanted in held:
             return
@@ -149,38 +163,45 @@ class ServiceAllocator:
         if wanted:
             self._take_address(service, wanted, reservation)
         else:
-            spec["clusterIP"] = self._free_address(service)
+            spec["clusterIP"] = self._free_address()
             self._reserve(self._addresses, spec["clusterIP"], reservation)
         spec["clusterIPs"] = [spec["clusterIP"]]
 
     def _take_address(self, service: Object, wanted: str, reservation: Reservation) -> None:
         try:
-            inside = ipaddress.IPv4Address(wanted) in self._network
+            inside = ipaddress.IPv4Address(wanted) in self.ranges
         except ValueError:
             return  # no address at all: validation says so
         why = "" if inside else "the provided network does not match the current range"
-        if wanted in self._addresses:
+        if self._is_taken(wanted):
             why = "provided IP is already allocated"
         if why:
             text = f"failed to allocate IP {wanted}: {why}"
             raise _invalid(service, [("spec.clusterIPs", service["spec"].get("clusterIPs") or [wanted], text)])
         self._reserve(self._addresses, wanted, reservation)
 
-    def _free_address(self, service: Object) -> str:
-        size = self._network.num_addresses - 2
+    def _free_address(self) -> str:
+        for network in self.ranges.networks():
+            found = self._free_in(network)
+            if found:
+                return found
+        raise errors.internal("failed to allocate a serviceIP: range is full")
+
+    def _free_in(self, network: ipaddress.IPv4Network) -> str:
+        """Empty if it is full."""
+        size = network.num_addresses - 2
         # The low part is left to addresses that people choose, as in Kubernetes.
         low = min(max(16, size // 16), 256) if size > 16 else 0
-        first = int(self._network.network_address) + 1
-        for _ in range(RANDOM_TRIES):
-            address = str(ipaddress.IPv4Address(first + random.randrange(low, size)))
-            if address not in self._addresses:
-                return address
-        for offset in (*range(low, size), *range(low)):
+        first = int(network.network_address) + 1
+        drawn = (random.randrange(low, size) for _ in range(RANDOM_TRIES if size > low else 0))
+        for offset in itertools.chain(drawn, range(low, size), range(low)):
             address = str(ipaddress.IPv4Address(first + offset))
-            if address not in self._addresses:
+            if not self._is_taken(address):
                 return address
-        text = "failed to allocate a serviceIP: range is full"
-        raise errors.internal(text)
+        return ""
+
+    def _is_taken(self, address: str) -> bool:
+        return address in self._addresses or self.ranges.is_reserved(address)
 
     def _reserve(self, taken: dict[Any, str], value: Any, reservation: Reservation) -> None:
         taken[value] = ""
@@ -274,7 +295,8 @@ def _invalid(service: Object, found: list[tuple[str, Any, str]]) -> errors.Statu
     return errors.invalid("Service", "", service["metadata"].get("name", ""), rendered, causes)
 
 
-def _addresses_of(service: Object) -> list[str]:
+def addresses_of(service: Object) -> list[str]:
+    """The cluster addresses that a Service says it has."""
     spec = service.get("spec") or {}
     listed = spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else [])
     return [address for address in listed if address not in ("", "None")]

@@ -14,7 +14,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tiphys.api import resources
+from tiphys.api.resources import Resource
 from tiphys.apiserver import boot
+from tiphys.apiserver.addresses import AddressObjects
 from tiphys.apiserver.allocators import DEFAULT_SERVICE_CIDR, NODE_PORTS, ServiceAllocator
 from tiphys.apiserver.cache import Cache
 from tiphys.apiserver.call import Admission, Page, Review
@@ -23,14 +25,17 @@ from tiphys.apiserver.dispatch import Dispatcher, Verb
 from tiphys.apiserver.expiry import EventExpiry
 from tiphys.apiserver.extensions import Extension
 from tiphys.apiserver.parts import Admitted, Parts
-from tiphys.apiserver.records import NoSealer, Sealer
+from tiphys.apiserver.records import NoSealer, Record, Sealer
 from tiphys.apiserver.routing import Router
+from tiphys.apiserver.service_ranges import ADDRESSES, RANGES
 from tiphys.apiserver.subresources.binding import bind, bind_named
 from tiphys.apiserver.subresources.connect import Connector, Reach, Unreachable
 from tiphys.apiserver.subresources.eviction import evict
 from tiphys.apiserver.subresources.scale import get_scale, patch_scale, update_scale
 from tiphys.store.door import Store
 from tiphys.wire.messages import Request, Response
+
+SERVICES = resources.get("", "v1", "services")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class ApiServer:
             store, self.cache, sealer or NoSealer(), given.admission, given.reviews, now=now, services=self._services
         )
         self._expiry = EventExpiry(parts)
+        self._addresses = AddressObjects(self._services, self.cache)
         self._extension = given.extension
         router = Router(given.extension.find, given.extension.has_group)
         special = {**special_verbs(given.reach), **given.extension.verbs}
@@ -91,15 +97,22 @@ class ApiServer:
     async def start(self) -> None:
         """Read what is stored; requests can be answered afterwards."""
         await self.cache.load()
-        self._services.load(self.cache.collection(resources.get("", "v1", "services")).records)
+        services, addresses, ranges = (self._records(each) for each in (SERVICES, ADDRESSES, RANGES))
+        self._services.ranges.load([*ranges, *addresses])
+        self._services.load(services)
+        self._addresses.load(services, addresses)
         self._expiry.load(self.cache.collection(resources.get("", "v1", "events")).records)
-        self.cache.listeners += [self._services.follow, self._expiry.follow]
+        self.cache.listeners += [self._services.follow, self._addresses.follow, self._expiry.follow]
 
     async def run(self) -> None:
         """Follow the store until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.cache.run())
             tasks.create_task(self._expiry.run())
+            tasks.create_task(self._addresses.run(self.handle))
+
+    def _records(self, resource: Resource) -> Sequence[Record]:
+        return self.cache.collection(resource).records
 
     async def boot(self) -> None:
         """Write the objects that every cluster has; needs `run` to be under way."""
@@ -107,6 +120,7 @@ class ApiServer:
         advertised = boot.Advertised(settings.advertise_address, settings.advertise_port, settings.service_cidr)
         await boot.boot(self.handle, self.cache, advertised, local_storage=settings.local_storage)
         await boot.register(self.handle, self.cache, self._extension.served())
+        await self._addresses.settled()
 
     def drain(self) -> None:
         """Finish all watches, so that connections can close."""
