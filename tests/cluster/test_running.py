@@ -144,3 +144,11 @@ async def _found(admin, resource, name):
     except StatusError as error:
         assert error.code == 404, error
         return None
+
+
+async def test_the_clusters_service_range_is_ready(controlled, admin):
+    async def ready():
+        held = await admin.get(resources.get("networking.k8s.io", "v1", "servicecidrs"), "kubernetes")
+        return [one["status"] for one in (held.get("status") or {}).get("conditions", ())] == ["True"]
+
+    await until(ready)

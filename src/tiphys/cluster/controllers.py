@@ -46,6 +46,7 @@ from tiphys.controllers.rollout.controller import RolloutController
 from tiphys.controllers.rootca.controller import RootCaController
 from tiphys.controllers.serviceaccount.controller import ServiceAccountController
 from tiphys.controllers.serviceaccounttoken.controller import ServiceAccountTokenController
+from tiphys.controllers.servicecidr.controller import ServiceCidrController
 from tiphys.controllers.statefulset.controller import StatefulSetController
 from tiphys.controllers.tainteviction.controller import TaintEvictionController
 from tiphys.controllers.ttlafterfinished.controller import TtlAfterFinishedController
@@ -69,6 +70,7 @@ SHARED = tuple(
         ("", "v1", "nodes"), ("", "v1", "serviceaccounts"), ("apps", "v1", "deployments"),
         ("apps", "v1", "replicasets"), ("discovery.k8s.io", "v1", "endpointslices"),
         ("coordination.k8s.io", "v1", "leases"), ("batch", "v1", "jobs"), ("batch", "v1", "cronjobs"),
+        ("networking.k8s.io", "v1", "servicecidrs"), ("networking.k8s.io", "v1", "ipaddresses"),
         ("autoscaling", "v2", "horizontalpodautoscalers"),
         ("rbac.authorization.k8s.io", "v1", "clusterroles"),
     )
@@ -132,6 +134,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
         TtlAfterFinishedController(tools("ttl-after-finished-controller")).run,
         HorizontalPodAutoscalerController(tools("horizontal-pod-autoscaler")).run,
         LoadBalancerController(tools("service-controller")).run,
+        ServiceCidrController(tools("service-cidrs-controller", "service-cidr-controller")).run,
         ClusterRoleAggregationController(tools("clusterrole-aggregation-controller")).run,
         GarbageController(tools("generic-garbage-collector", "garbage-collector-controller"), metadata).run,
         NamespaceController(tools("namespace-controller"), metadata).run,
