@@ -127,3 +127,21 @@ def test_storage_wakes_those_who_use_it():
     assert hints.after_claim(("shop", "data"))(waiting) and not hints.after_claim(("bank", "data"))(waiting)
     assert hints.after_volume(waiting) and hints.after_class(waiting) and not hints.after_csi_node(waiting)
     assert not hints.after_volume(refused(Cluster(), asking(), NO_CPU))
+
+
+def test_a_pod_that_could_make_the_rest_of_the_room_is_tried_again():
+    cluster = Cluster(node("a"))
+    for name, priority in (("low", 0), ("high", 9)):
+        cluster.put(asking(name, cpu="2", priority=priority), "a")
+    vip, plain = (refused(cluster, asking("p", cpu="4", priority=number), NO_CPU) for number in (9, 0))
+    cluster.state.ledger.remove("uid-high")
+    helps = hints.after_pod_left(cluster.state, asking("high"), "a")
+    assert helps(vip) and not helps(plain)
+    assert not hints.after_pod_left(cluster.state, asking("high"), "a", freed=False)(vip)
+
+
+def test_a_taint_may_help_who_was_too_skewed_and_nobody_else():
+    tainted = node("a", taints=[{"key": "k", "effect": "NoSchedule"}])
+    waiting = [refused(Cluster(), asking(), {reason}) for reason in (spread.TOO_SKEWED, affinity.TOO_NEAR)]
+    helps = hints.after_node(Cluster(node("a")).state, node("a"), tainted)
+    assert [helps(each) for each in waiting] == [True, False]

@@ -72,3 +72,24 @@ def test_pods_that_fail_again_and_again_wait_longer():
 
     waits = virtual.run(story())
     assert waits[0] == 0 and 0 < waits[1] < waits[2]
+
+
+def test_a_pod_that_was_tried_long_ago_is_tried_at_once():
+    async def story():
+        loop = asyncio.get_running_loop()
+        queue = SchedulingQueue(loop.time)
+        queue.put(key(pod("a")), pod("a"))
+        for _ in range(5):
+            queue.refuse(await next_of(queue), frozenset(("Insufficient cpu",)))
+            await asyncio.sleep(60)
+            queue.wake(lambda waiting: True)
+        return queue.pop()
+
+    assert name(virtual.run(story())) == "a"
+
+
+def test_other_labels_are_worth_another_attempt():
+    queue = queued(pod("a"))
+    queue.refuse(queue.pop(), frozenset(("Insufficient cpu",)))
+    queue.put(key(pod("a")), pod("a", labels={"app": "other"}))
+    assert name(queue.pop()) == "a"

@@ -14,6 +14,7 @@ from tiphys.api.objects import is_deleting, key_of, labels_of, name_of, uid_of
 from tiphys.api.pods import is_finished
 from tiphys.client.informer import Informer, Informers
 from tiphys.scheduler import hints
+from tiphys.scheduler.ledger import takes_less
 from tiphys.scheduler.queue import SchedulingQueue
 from tiphys.scheduler.reports import PODS
 from tiphys.scheduler.state import State
@@ -99,12 +100,14 @@ class Follower:
             self._queue.wake(hints.after_pod_left(self._state, pod, promised.node))
 
     def _placed(self, pod: Object, node: str) -> None:
-        """The pod is on a node: as was assumed, or with other labels, or taking less than before."""
-        held = self._state.ledger.get(uid_of(pod))
-        if not self._state.ledger.place(pod, node):
+        """The pod is on a node: as was assumed, or with other labels, or taking less than before, or on its way out."""
+        ledger = self._state.ledger
+        held = ledger.get(uid_of(pod))
+        if not ledger.place(pod, node):
             return
         if held is not None:
-            self._queue.wake(hints.after_pod_left(self._state, held.pod, held.node))
+            freed = held.node != node or takes_less(ledger.get(uid_of(pod)), held)
+            self._queue.wake(hints.after_pod_left(self._state, held.pod, held.node, freed=freed))
         self._queue.wake(hints.after_pod_came(self._state, pod))
 
     def _nominated(self, old: Object | None, pod: Object) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from tiphys.api.objects import labels_of, namespace_of
 from tiphys.scheduler import affinity, filters, spread, volume_needs
 from tiphys.scheduler.claims import claim_names
-from tiphys.scheduler.nodes import amount
+from tiphys.scheduler.nodes import amount, static_facts
 from tiphys.scheduler.queue import Waiting
 from tiphys.scheduler.shape import UNFIT, Shape
 from tiphys.scheduler.state import State
@@ -36,12 +36,14 @@ def is_about_room(reason: str) -> bool:
 def after_node(state: State, old: Object | None, new: Object | None) -> Helps:
     """A node came, changed or went."""
     relabelled = old is None or new is None or labels_of(old) != labels_of(new)
+    # Whose taints count for spreading may change with them.
+    other = relabelled or (old is not None and new is not None and static_facts(old) != static_facts(new))
     grown = old is None or (new is not None and _offers_more(old, new))
     by_shape: dict[Shape, tuple[bool, bool]] = {}
 
     def helps(waiting: Waiting) -> bool:
         reasons = waiting.reasons or frozenset()
-        if relabelled and reasons & (SPREAD | NEIGHBOURS):
+        if (other and reasons & SPREAD) or (relabelled and reasons & NEIGHBOURS):
             return True
         asks = waiting.asks
         if new is None or asks is None or asks.pinned not in (None, new["metadata"]["name"]):
@@ -73,14 +75,14 @@ def _could_hold(state: State, shape: Shape, node: Object) -> bool:
     return all(quantity <= offered.item(column, row) for column, quantity in shape.load.request.items())
 
 
-def after_pod_left(state: State, pod: Object, node: str) -> Helps:
-    """A pod is gone or finished, or takes less than before."""
-    row = state.table.row_of.get(node)
-    by_shape: dict[Shape, bool] = {}
+def after_pod_left(state: State, pod: Object, node: str, *, freed: bool = True) -> Helps:
+    """A pod is gone or finished, or is not what it was; `freed` if there is more room on its node now."""
+    row = state.table.row_of.get(node) if freed else None
+    room = Room(state, row) if row is not None else None
 
     def helps(waiting: Waiting) -> bool:
         reasons = waiting.reasons or frozenset()
-        if row is not None and any(map(is_about_room, reasons)) and _fits_now(state, waiting, row, by_shape):
+        if room is not None and any(map(is_about_room, reasons)) and room.helps(waiting):
             return True
         if spread.TOO_SKEWED in reasons and _is_sibling(waiting.pod, pod):
             return True
@@ -95,17 +97,26 @@ def after_pod_left(state: State, pod: Object, node: str) -> Helps:
     return helps
 
 
-def _fits_now(state: State, waiting: Waiting, row: int, by_shape: dict[Shape, bool]) -> bool:
-    """Whether there is room, as far as resources and the node itself go."""
-    asks = waiting.asks
-    if asks is None:
-        return True
-    if asks.pinned is not None and state.table.row_of.get(asks.pinned) != row:
-        return False
-    if asks.shape not in by_shape:
-        asks.shape.refresh(state.table)
-        by_shape[asks.shape] = bool(asks.shape.ranking[row] > UNFIT)
-    return by_shape[asks.shape]
+class Room:
+    """Whom more room on a row helps: who fits there now, or could make the rest of the room. Asked once for a shape."""
+
+    def __init__(self, state: State, row: int) -> None:
+        self._state = state
+        self._row = row
+        self._by_shape: dict[Shape, bool] = {}
+
+    def helps(self, waiting: Waiting) -> bool:
+        asks, state, row = waiting.asks, self._state, self._row
+        if asks is None:
+            return True
+        if asks.pinned is not None and state.table.row_of.get(asks.pinned) != row:
+            return False
+        if asks.shape not in self._by_shape:
+            asks.shape.refresh(state.table)
+            self._by_shape[asks.shape] = bool(asks.shape.ranking[row] > UNFIT)
+        if self._by_shape[asks.shape]:
+            return True
+        return bool(asks.shape.mask[row]) and state.world.priorities.has_below(asks.priority, row)
 
 
 def after_pod_came(state: State, pod: Object) -> Helps:

@@ -170,3 +170,10 @@ def _asks(pod: Object) -> Asks:
         asked("containers"), asked("initContainers"), asked("overhead"), asked("resources"), asked("hostNetwork"),
         told_otherwise(pod),
     )  # fmt: skip
+
+
+def takes_less(now: Placed | None, before: Placed) -> bool:
+    """Whether a pod leaves more of its node to others than before."""
+    if now is None:
+        return True
+    return any(quantity > now.load.request.get(column, 0) for column, quantity in before.load.request.items())

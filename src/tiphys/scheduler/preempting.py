@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from tiphys.api.errors import StatusError
@@ -20,18 +21,22 @@ log = logging.getLogger(__name__)
 
 
 class Preemptor:
-    """Performs what `preemption.preempt` answers."""
+    """Performs what `preemption.preempt` answers. `retry` lets a pod look for another place."""
 
-    def __init__(self, client: Client, reports: Reports, state: State) -> None:
+    def __init__(
+        self, client: Client, reports: Reports, state: State, retry: Callable[[tuple[str, str]], None]
+    ) -> None:
         self._client = client
         self._reports = reports
         self._state = state
+        self._retry = retry
 
     async def make_room(self, pod: Object, candidate: Candidate) -> bool:
         """Delete the victims. False if the API refused: then the pod is to be tried again."""
         for promised in self._state.nominations.below(candidate.node, priority_of(pod)):
             self._state.nominations.remove(promised.uid)
             await self._reports.not_nominated(promised.pod)
+            self._retry(key_of(promised.pod))
         done = await asyncio.gather(*(self._end(victim, pod, candidate.node) for victim in candidate.victims))
         return all(done)
 

@@ -38,3 +38,7 @@ class Priorities:
             if held < priority:
                 rows[: len(counts)] |= counts > 0
         return rows
+
+    def has_below(self, priority: int, row: int) -> bool:
+        """Whether a row has a pod that is less important than this."""
+        return any(held < priority and row < len(c) and c[row] > 0 for held, c in self._counts.items())

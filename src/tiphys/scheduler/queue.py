@@ -26,7 +26,10 @@ BACKOFF = Backoff(1.0, 10.0)
 
 @dataclass(slots=True)
 class Waiting:
-    """A pod in the queue. `reasons` is set while it is unschedulable; `asks` is what it asked for then."""
+    """
+    A pod in the queue. `reasons` is set while it is unschedulable; `asks` is what it asked for then, and `telling` the
+    task that says so.
+    """
 
     pod: Object
     order: int
@@ -34,6 +37,7 @@ class Waiting:
     reasons: frozenset[str] | None = None
     asks: Asks | None = None
     tried_at: float = 0.0
+    telling: asyncio.Task[None] | None = field(default=None, repr=False)
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
     gone: bool = False
 
@@ -106,6 +110,12 @@ class SchedulingQueue:
         for waiting in list(self._refused.values()):
             if waiting.timer is None and helps(waiting):
                 self._later(waiting)
+
+    def retry(self, key: Key) -> None:
+        """Try a pod again that waits, whatever it waits for."""
+        waiting = self._all.get(key)
+        if waiting is not None and waiting.reasons is not None and waiting.timer is None:
+            self._later(waiting)
 
     def close(self) -> None:
         for waiting in self._all.values():

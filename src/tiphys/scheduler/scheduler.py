@@ -58,7 +58,7 @@ class Scheduler:
         self._slots = asyncio.Semaphore(BINDINGS_MAX)
         self._reports = Reports(client, recorder, now)
         self._binder = VolumeBinder(client, self._state.volumes)
-        self._preemptor = Preemptor(client, self._reports, self._state)
+        self._preemptor = Preemptor(client, self._reports, self._state, self._queue.retry)
         self._follower = Follower(informers, self._state, self._queue, self._binder.changed)
         self._budgets = informers.of(BUDGETS)
 
@@ -94,24 +94,33 @@ class Scheduler:
         choice = choose(state, asks, random.random())
         if isinstance(choice, Refusal):
             attempts.labels("unschedulable").inc()
-            group.create_task(self._refuse(waiting, asks, choice))
+            waiting.telling = group.create_task(self._refuse(waiting, asks, choice))
             return False
         node = state.table.objects[choice]
         assert node is not None
         name = node["metadata"]["name"]
         claims = asks.volumes.choices_on(choice) if asks.volumes is not None and asks.volumes.has_choices else None
         state.volumes.promise(claims or (), name)
-        state.nominations.remove(uid_of(pod))
+        self._forget_promise(pod, name)
         state.ledger.place(pod, name, asks.shape)
         self._queue.wake(hints.after_pod_came(state, pod))
         group.create_task(self._bind(waiting, name, claims or ()))
         return True
+
+    def _forget_promise(self, pod: Object, node: str = "") -> bool:
+        """The pod goes to `node`, or nowhere: what it was promised elsewhere is free. False if there was no promise."""
+        promised = self._state.nominations.remove(uid_of(pod))
+        if promised is not None and promised.node != node:
+            self._queue.wake(hints.after_pod_left(self._state, pod, promised.node))
+        return promised is not None
 
     # to a node
 
     async def _bind(self, waiting: Waiting, node: str, claims: Sequence[Choice]) -> None:
         pod = waiting.pod
         try:
+            if waiting.telling is not None:  # else its "no node" could come after the node
+                await asyncio.wait([waiting.telling])
             if claims:
                 await self._bind_claims(waiting, node, claims)
             await self._client.create(PODS, _binding(pod, node), subresource="binding")
@@ -138,6 +147,8 @@ class Scheduler:
         attempts.labels("error").inc()
         if self._state.ledger.remove(uid_of(pod)):
             self._queue.wake(hints.after_pod_left(self._state, pod, node))
+        if isinstance(error, NotBoundError):
+            self._queue.wake(hints.after_volume)
         if (isinstance(error, StatusError) and error.code == 404) or waiting.gone:
             log.debug("binding %s: %s", key_of(pod), error)  # the informer will say it
             return
@@ -164,7 +175,7 @@ class Scheduler:
             self._state.nominations.victims.update(victim.uid for victim in made.victims)
             return self._make_room(waiting, message, made)
         keeps = made in (NEVER, UNDER_WAY)
-        given_up = "" if not keeps and self._state.nominations.remove(uid_of(pod)) is not None else None
+        given_up = "" if not keeps and self._forget_promise(pod) else None
         return self._tell(pod, f"{message} no new claims to deallocate, preemption: {made}", given_up)
 
     async def _tell(self, pod: Object, message: str, nominated: str | None) -> None:
@@ -177,7 +188,7 @@ class Scheduler:
         try:
             await self._reports.refused(waiting.pod, UNSCHEDULABLE, message, candidate.node)
             if not await self._preemptor.make_room(waiting.pod, candidate):
-                self._state.nominations.remove(uid_of(waiting.pod))
+                self._forget_promise(waiting.pod)
                 self._queue.fail(waiting)
         finally:
             self._slots.release()
