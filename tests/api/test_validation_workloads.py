@@ -171,6 +171,26 @@ def test_a_running_job_keeps_its_template_and_a_suspended_one_its_image():
     assert update_complaints(suspended, job(template=labelled, suspend=True, **selector)) == []
 
 
+@pytest.mark.parametrize(
+    ("status", "changes"),
+    [
+        ({}, True),
+        ({"active": 1}, False),
+        ({"startTime": "2030-01-01T00:00:00Z"}, False),
+        (
+            {"startTime": "2030-01-01T00:00:00Z", "conditions": [{"type": "Suspended", "status": "True"}]},
+            True,
+        ),
+    ],
+)
+def test_a_job_that_is_held_back_may_change_what_its_pods_use(status, changes):
+    old = created("batch/v1", "Job", job(suspend=True)) | {"status": status}
+    more = [{**ONCE["spec"]["containers"][0], "resources": {"requests": {"cpu": "2"}}}]
+    template = {"metadata": old["spec"]["template"]["metadata"], "spec": {**ONCE["spec"], "containers": more}}
+    selector = {"selector": old["spec"]["selector"]}
+    assert (update_complaints(old, job(template=template, suspend=True, **selector)) == []) == changes
+
+
 def test_a_finished_job_says_when_and_why():
     old = created("batch/v1", "Job", job())
     done = {"conditions": [{"type": "Complete", "status": "True"}], "startTime": "2030-01-01T00:00:00Z"}

@@ -201,16 +201,30 @@ def _completion_errors(after: Spec, before: Spec) -> list[FieldError]:
 
 def _template_errors(after: Spec, before: Spec, old: Object) -> list[FieldError]:
     now, was = after.get("template") or {}, before.get("template") or {}
-    if before.get("suspend") and not (old.get("status") or {}).get("startTime"):
-        now, was = _without_directives(now), _without_directives(was)
+    if _may_change_template(old):
+        now, was = _lasting(now), _lasting(was)
     return [] if now == was else [invalid("spec.template", after.get("template"), IMMUTABLE)]
 
 
-def _without_directives(template: Mapping[str, Any]) -> dict[str, Any]:
+def _may_change_template(old: Object) -> bool:
+    """A queue says where pods run and what they may use while the Job is held back: before its start, or suspended."""
+    status = old.get("status") or {}
+    is_held = not status.get("startTime") or any(
+        condition.get("type") == "Suspended" and condition.get("status") == "True"
+        for condition in status.get("conditions") or ()
+    )
+    return bool(old["spec"].get("suspend")) and is_held and not status.get("active")
+
+
+def _lasting(template: Mapping[str, Any]) -> dict[str, Any]:
+    """The template without what such a Job may have changed."""
     metadata = {
         name: value for name, value in (template.get("metadata") or {}).items() if name not in ("labels", "annotations")
     }
     spec = {name: value for name, value in (template.get("spec") or {}).items() if name not in _DIRECTIVES}
+    for part in ("containers", "initContainers"):
+        if spec.get(part):
+            spec[part] = [{k: v for k, v in each.items() if k != "resources"} for each in spec[part]]
     return {"metadata": metadata, "spec": spec}
 
 
