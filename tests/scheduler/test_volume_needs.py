@@ -158,3 +158,14 @@ def test_an_ephemeral_claim_is_waited_for_and_has_to_be_the_pods_own():
     assert found.choice(incoming).at_all == waits
     found.state.volumes.claims[("shop", "web-tmp")] = claim("web-tmp")
     assert "was not created for pod shop/web" in found.choice(incoming).at_all
+
+
+def test_a_driver_that_tells_its_space_makes_volumes_where_it_has_some():
+    found = cluster(claim("data", size="5Gi"))
+    found.state.volumes.drivers["csi.example"] = {"spec": {"storageCapacity": True}}
+    assert found.choice(using("data")).kinds == {volume_needs.NO_SPACE}
+    for name, size in (("a", "1Gi"), ("b", "9Gi")):
+        here = {"matchLabels": {HOST: name}}
+        told = {"storageClassName": "late", "nodeTopology": here, "capacity": size}
+        found.state.volumes.capacities[("kube-system", name)] = told
+    assert found.choice(using("data")) == "b"

@@ -32,6 +32,8 @@ REPLICATION_CONTROLLERS = resources.get("", "v1", "replicationcontrollers")
 REPLICA_SETS = resources.get("apps", "v1", "replicasets")
 STATEFUL_SETS = resources.get("apps", "v1", "statefulsets")
 CLASSES = resources.get("storage.k8s.io", "v1", "storageclasses")
+DRIVERS = resources.get("storage.k8s.io", "v1", "csidrivers")
+CAPACITIES = resources.get("storage.k8s.io", "v1", "csistoragecapacities")
 CSI_NODES = resources.get("storage.k8s.io", "v1", "csinodes")
 
 
@@ -54,6 +56,8 @@ class Follower:
             (informers.of(NAMESPACES), self._namespace_changed),
             *((informers.of(resource), self._siblings_changed) for resource in grouped),
             (informers.of(CLASSES), self._class_changed),
+            (informers.of(DRIVERS), self._driver_changed),
+            (informers.of(CAPACITIES), self._capacity_changed),
             (informers.of(VOLUMES), self._volume_changed),
             (informers.of(CLAIMS), self._claim),
             (informers.of(NODES), self._node_changed),
@@ -182,8 +186,20 @@ class Follower:
             self._state.volumes.remove_volume(name_of(old))
 
     def _class_changed(self, old: Object | None, new: Object | None) -> None:
+        self._keep(self._state.volumes.classes, name_of, old, new)
+        self._queue.wake(hints.after_class)
+
+    def _driver_changed(self, old: Object | None, new: Object | None) -> None:
+        self._keep(self._state.volumes.drivers, name_of, old, new)
+        self._queue.wake(hints.after_capacity)
+
+    def _capacity_changed(self, old: Object | None, new: Object | None) -> None:
+        self._keep(self._state.volumes.capacities, key_of, old, new)
+        self._queue.wake(hints.after_capacity)
+
+    @staticmethod
+    def _keep(held: dict[Any, Object], key: Callable[[Object], Any], old: Object | None, new: Object | None) -> None:
         if new is not None:
-            self._state.volumes.classes[name_of(new)] = new
-            self._queue.wake(hints.after_class)
+            held[key(new)] = new
         elif old is not None:
-            self._state.volumes.classes.pop(name_of(old), None)
+            held.pop(key(old), None)

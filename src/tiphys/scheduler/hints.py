@@ -25,7 +25,9 @@ Helps = Callable[[Waiting], bool]
 
 SPREAD = frozenset((spread.TOO_SKEWED, spread.NO_LABEL))
 NEIGHBOURS = frozenset((affinity.NOT_NEAR, affinity.TOO_NEAR, affinity.KEPT_AWAY))
-PLACES = frozenset((volume_needs.ELSEWHERE, volume_needs.OTHER_ZONE, volume_needs.NOTHING_TO_BIND))
+PLACES = frozenset(
+    (volume_needs.ELSEWHERE, volume_needs.OTHER_ZONE, volume_needs.NOTHING_TO_BIND, volume_needs.NO_SPACE)
+)
 FIXED = frozenset((*filters.STATIC_REASONS, filters.NOT_PINNED))
 
 
@@ -156,6 +158,11 @@ def after_volume(waiting: Waiting) -> bool:
 def after_class(waiting: Waiting) -> bool:
     """A storage class came, or its volumes may be elsewhere."""
     return bool((waiting.reasons or frozenset()) & {volume_needs.NOTHING_TO_BIND, volume_needs.UNBOUND})
+
+
+def after_capacity(waiting: Waiting) -> bool:
+    """A driver has other space, or no longer says how much."""
+    return volume_needs.NO_SPACE in (waiting.reasons or frozenset())
 
 
 def after_csi_node(waiting: Waiting) -> bool:

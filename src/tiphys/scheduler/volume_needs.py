@@ -26,6 +26,7 @@ TOO_MANY = "node(s) exceed max volume count"
 NO_VOLUME = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
 ELSEWHERE = "node(s) had volume node affinity conflict"
 NOTHING_TO_BIND = "node(s) didn't find available persistent volumes to bind"
+NO_SPACE = "node(s) did not have enough free storage"
 OTHER_ZONE = "node(s) had no available volume zone"
 
 ZONE_LABELS = (
@@ -96,12 +97,14 @@ class VolumeNeeds:
                 terms = volume["spec"]["nodeAffinity"]["required"].get("nodeSelectorTerms") or ()
                 yield Objection(ELSEWHERE, ~volumes.masks.of(terms), curable=False)
         if self._fitting:
-            yield Objection(NOTHING_TO_BIND, ~self._bindable(), curable=False)
+            yield Objection(NOTHING_TO_BIND, ~self._bindable(with_space=False), curable=False)
+            if any(volumes.space_for(claim) is not None for _, claim, _ in self._fitting):
+                yield Objection(NO_SPACE, ~self._bindable(with_space=True), curable=False)
         for volume in held:
             if volume is not None and (terms := _zones(volume)):
                 yield Objection(OTHER_ZONE, ~self._in_zone(terms), curable=False)
 
-    def choices_on(self, row: int) -> list[Choice] | None:
+    def choices_on(self, row: int, *, with_space: bool = True) -> list[Choice] | None:
         """A volume for each unbound claim on this row, or that it is to be made; None if that cannot be."""
         taken: set[str] = set()
         found: list[Choice] = []
@@ -109,29 +112,30 @@ class VolumeNeeds:
             volume = None
             if not self._volumes.selected_node(key, claim):
                 volume = next((v for v in fitting if v["metadata"]["name"] not in taken and self._at(v)[row]), None)
-            if volume is None and not self._provisionable(key, claim)[row]:
+            if volume is None and not self._provisionable(key, claim, with_space=with_space)[row]:
                 return None
             if volume is not None:
                 taken.add(volume["metadata"]["name"])
             found.append(Choice(key, claim, volume))
         return found
 
-    def _bindable(self) -> Mask:
+    def _bindable(self, *, with_space: bool) -> Mask:
         """Rows on which every unbound claim gets a volume. Claims that could want the same one are tried row by row."""
         table = self._volumes.world.table
         rows: Mask = table.exists.copy()
         for key, claim, fitting in self._fitting:
-            possible = self._provisionable(key, claim)
+            possible = self._provisionable(key, claim, with_space=with_space)
             if not self._volumes.selected_node(key, claim):
                 for volume in fitting:
                     possible = possible | self._at(volume)
             rows &= possible
         if sum(bool(fitting) for _, _, fitting in self._fitting) > 1:
             for row in np.flatnonzero(rows).tolist():
-                rows[row] = self.choices_on(row) is not None
+                rows[row] = self.choices_on(row, with_space=with_space) is not None
         return rows
 
-    def _provisionable(self, key: Key, claim: Object) -> Mask:
+    def _provisionable(self, key: Key, claim: Object, *, with_space: bool) -> Mask:
+        """Where a volume can be made; `with_space` where there is space for it, too, as far as its driver says."""
         volumes, table = self._volumes, self._volumes.world.table
         if not volumes.provisions(claim):
             return np.zeros(table.rows, dtype=np.bool_)
@@ -142,7 +146,15 @@ class VolumeNeeds:
                 only[table.row_of[selected]] = True
             return only
         terms = volumes.topologies(claim)
-        return volumes.masks.of(terms) if terms else table.exists
+        rows = volumes.masks.of(terms) if terms else table.exists
+        space = volumes.space_for(claim) if with_space else None
+        return rows if space is None else rows & self._selected(space)
+
+    def _selected(self, selectors: list[Object]) -> Mask:
+        """The rows whose node one of the label selectors finds; an empty one finds all."""
+        if any(not s.get("matchLabels") and not s.get("matchExpressions") for s in selectors):
+            return self._volumes.world.table.exists
+        return self._volumes.masks.of([_as_term(selector) for selector in selectors])
 
     def _at(self, volume: Object) -> Mask:
         required = (volume["spec"].get("nodeAffinity") or {}).get("required")
@@ -161,6 +173,12 @@ class VolumeNeeds:
     def _is_for_one_pod(self, key: Key) -> bool:
         claim = self._volumes.claims.get(key)
         return claim is not None and "ReadWriteOncePod" in (claim["spec"].get("accessModes") or ())
+
+
+def _as_term(selector: Object) -> Object:
+    """A label selector as a node selector term."""
+    named = [{"key": k, "operator": "In", "values": [v]} for k, v in (selector.get("matchLabels") or {}).items()]
+    return {"matchExpressions": named + list(selector.get("matchExpressions") or ())}
 
 
 def _zones(volume: Object) -> list[Object]:

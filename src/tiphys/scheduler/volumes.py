@@ -45,6 +45,8 @@ class Volumes:
         self.masks = NodeMasks(world.table, world.topology)
         self.claims: dict[Key, Object] = {}
         self.classes: dict[str, Object] = {}
+        self.drivers: dict[str, Object] = {}
+        self.capacities: dict[Key, Object] = {}
         self._volumes: dict[str, Object] = {}
         self._available: defaultdict[str, dict[str, Object]] = defaultdict(dict)
         # Promised: volume → claim, claim → node.
@@ -91,6 +93,24 @@ class Volumes:
             for term in found.get("allowedTopologies") or ()
         ]
 
+    def space_for(self, claim: Object) -> list[Object] | None:
+        """
+        Where there is space for a volume of the claim, as label selectors of nodes; None if its driver does not say how
+        much it has.
+        """
+        name = class_of(claim)
+        driver = self.drivers.get((self.classes.get(name) or {}).get("provisioner", ""))
+        if driver is None or not driver["spec"].get("storageCapacity"):
+            return None
+        asked = _asked(claim)
+        return [
+            held["nodeTopology"]
+            for held in self.capacities.values()
+            if held.get("storageClassName") == name
+            and held.get("nodeTopology") is not None
+            and value(str(held.get("maximumVolumeSize") or held.get("capacity") or "0")) >= asked
+        ]
+
     def selected_node(self, key: Key, claim: Object) -> str:
         """The node that a claim is being provisioned for; "" if that is open."""
         return self.selected.get(key) or annotations_of(claim).get(SELECTED_NODE, "")
@@ -123,11 +143,10 @@ class Volumes:
         said = spec.get("claimRef")
         if said and ((said.get("namespace"), said.get("name")) != key or _other(said.get("uid"), claim)):
             return False
-        asked = value(str((wanted.get("resources") or {}).get("requests", {}).get("storage", "0")))
         return (
             (spec.get("volumeMode") or "Filesystem") == (wanted.get("volumeMode") or "Filesystem")
             and set(wanted.get("accessModes") or ()) <= set(spec.get("accessModes") or ())
-            and _capacity(volume) >= asked
+            and _capacity(volume) >= _asked(claim)
             and spec.get("volumeAttributesClassName") == wanted.get("volumeAttributesClassName")
             and (not wanted.get("selector") or from_label_selector(wanted["selector"]).matches(_labels(volume)))
         )
@@ -158,6 +177,10 @@ def class_of(obj: Object) -> str:
 
 def _capacity(volume: Object) -> int:
     return value(str((volume["spec"].get("capacity") or {}).get("storage", "0")))
+
+
+def _asked(claim: Object) -> int:
+    return value(str(((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage", "0")))
 
 
 def _labels(volume: Object) -> dict[str, str]:
