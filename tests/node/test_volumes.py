@@ -13,6 +13,7 @@ from tiny_api import TinyApi
 from tiphys.aio import virtual
 from tiphys.client.client import Client
 from tiphys.client.events import Recorder
+from tiphys.node.csi.volumes import CsiVolumes
 from tiphys.node.environment import Sources
 from tiphys.node.objects import Objects
 from tiphys.node.volumes import atomic, subpath
@@ -37,7 +38,9 @@ def prepare(root, *volumes, objects=(), times=1, **fields):
         pod = new_pod(volumes=list(volumes), **fields)
         pod["metadata"] |= {"uid": "u", "labels": {"app": "web"}}
         local = LocalVolumes(Client(api), Recorder(Client(api), "kubelet", "n1"), settings(root))
-        known = Volumes(watched, settings(root), Claims(Client(api), local, lambda: node("n1")))
+        claims = Claims(Client(api), local, lambda: node("n1"))
+        csi = CsiVolumes(Client(api), watched, Recorder(Client(api), "kubelet"), settings(root), lambda: NOW)
+        known = Volumes(watched, settings(root), claims, csi)
         known.open()
         context = Context(pod, watched, settings(root), Sources(), lambda: NOW)
         try:

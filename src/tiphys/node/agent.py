@@ -25,7 +25,9 @@ from tiphys.client.events import Recorder
 from tiphys.client.informer import Informer
 from tiphys.network.door import Network
 from tiphys.node import admission, recovery
+from tiphys.node.csi.volumes import CsiVolumes
 from tiphys.node.devices.devices import Devices, DevicesFailed
+from tiphys.node.drivers import Drivers
 from tiphys.node.here import Here
 from tiphys.node.images import Images
 from tiphys.node.logs import Logs
@@ -47,6 +49,7 @@ from tiphys.node.static.pods import Agent as StaticAgent
 from tiphys.node.static.pods import StaticPods
 from tiphys.node.statuses import Statuses
 from tiphys.node.volumes.claims import Claims
+from tiphys.node.volumes.context import VolumeProblem
 from tiphys.node.volumes.local_volumes import LocalVolumes
 from tiphys.node.volumes.volumes import Volumes
 from tiphys.runtime.door import Image, Runtime, RuntimeFailure
@@ -101,7 +104,9 @@ class NodeAgent:
         self._pods = Informer(client, resources.get("", "v1", "pods"), field_selector=mine)
         itself = f"metadata.name={settings.node_name}"
         self._nodes = Informer(client, resources.get("", "v1", "nodes"), field_selector=itself)
-        objects = Objects(client)
+        objects, devices = Objects(client), Devices(settings)
+        csi = CsiVolumes(client, objects, self._recorder, settings, now)
+        self._drivers = Drivers(client, csi, devices, settings)
         self._local_volumes = LocalVolumes(client, self._recorder, settings)
         self._resizes = Resizes(settings.pods_dir, self._holders, self._node, now)
         self.parts = Parts(
@@ -112,8 +117,8 @@ class NodeAgent:
             statuses=Statuses(client),
             objects=objects,
             images=Images(doors.runtime, objects, self._recorder, settings.parallel_pulls_max, now),
-            devices=Devices(settings),
-            volumes=Volumes(objects, settings, Claims(client, self._local_volumes, self._node)),
+            devices=devices,
+            volumes=Volumes(objects, settings, Claims(client, self._local_volumes, self._node), csi),
             logs=Logs(doors.runtime, settings),
             machine=doors.machine,
             withdrawn=self._withdrawn,
@@ -125,8 +130,9 @@ class NodeAgent:
         )
         self._garbage = ImageGarbage(doors.runtime, settings.data_dir / "pulled-images.json", now)
         self.parts.images.on_pulled = self._on_image
-        self.parts.devices.on_change = self._registration.refresh
-        self._registration.devices = self.parts.devices.resources
+        devices.on_change = csi.on_change = self._registration.refresh
+        self._registration.devices, self._registration.volumes_in_use = devices.resources, csi.in_use
+        self._drivers.node, self._drivers.leftovers = self._node, self._clear_orphans
         self._workers: dict[str, PodWorker] = {}
         # What the node's HTTPS server asks.
         self.here = Here(lambda: self.workers, self.parts)
@@ -160,11 +166,13 @@ class NodeAgent:
             await asyncio.gather(self._registration.register(await self._images()), self._pods.synced())
             self._tell_of_the_start()
             self._nodes.on_event(self._registration.observe)
+            self._nodes.on_event(self._drivers.observe)
             self._nodes.on_event(lambda _, __: self._resizes.retry())
             self._pods.on_event(self._on_pod)
             group.create_task(self._registration.run(self._images), name="registration")
             group.create_task(self._pressure.run(), name="pressure")
             group.create_task(parts.devices.run(), name="devices")
+            group.create_task(self._drivers.run(), name="drivers")
             group.create_task(self._local_volumes.run(), name="local volumes")
             if self._static is not None:
                 group.create_task(self._static.run(), name="static pods")
@@ -307,7 +315,7 @@ class NodeAgent:
         for uid in orphans - set(self._workers) - self._done:
             try:
                 await self._clear(uid, self._remains.pop(uid, Remains()))
-            except (RuntimeFailure, OSError) as error:
+            except (RuntimeFailure, VolumeProblem, OSError) as error:
                 log.warning("what is left of pod %s could not be removed: %s", uid, error)
 
     async def _clear(self, uid: str, remains: Remains) -> None:

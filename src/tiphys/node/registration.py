@@ -172,6 +172,7 @@ class Registration:
         self.pressure = Pressure()
         # (capacity, allocatable) of what plugins offer.
         self.devices: Callable[[], Mapping[str, tuple[int, int]]] = dict
+        self.volumes_in_use: Callable[[], list[str]] = list
         self.node: Object = node_object(settings, machine)
 
     async def register(self, images: Iterable[Image]) -> None:
@@ -228,6 +229,7 @@ class Registration:
         status = node_status(self._settings, self._machine, images)
         for name, (capacity, allocatable) in self.devices().items():
             status["capacity"][name], status["allocatable"][name] = str(capacity), str(allocatable)
+        status["volumesInUse"] = self.volumes_in_use() or None
         before = (self.node.get("status") or {}).get("conditions") or ()
         status["conditions"] = conditions_of(self.pressure, before, self._now())
         if (self.node.get("status") or {}).get("addresses"):

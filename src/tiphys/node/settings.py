@@ -19,7 +19,7 @@ class NodeSettings:
     mounted there for secrets and tokens). `port` is where the agent's HTTPS server answers (daemonEndpoints).
     `system_reserved` is subtracted from capacity: `{"cpu": milli-CPU, "memory": bytes, "ephemeral-storage": bytes}`.
     `eviction_*` are written as the kubelet's options of these names (`pressure/thresholds.py`); `image_dir` is on the
-    disk whose room they call imagefs.
+    disk whose room they call imagefs. `kubelet_link` is a symlink to `data_dir` by which drivers and plugins know it.
     """
 
     node_name: str
@@ -51,7 +51,19 @@ class NodeSettings:
     eviction_max_pod_grace_seconds: int = 0
     image_dir: Path = Path("/var/lib/containers/storage")
     tmpfs_volumes: bool = True
+    kubelet_link: Path | None = None
     static_pods_dir: Path | None = None
+
+    def shown(self, path: Path) -> str:
+        """The name by which drivers and plugins know something below `data_dir`."""
+        return str(self.kubelet_link / path.relative_to(self.data_dir) if self.kubelet_link is not None else path)
+
+    def real(self, path: str) -> Path:
+        """The other way."""
+        link = self.kubelet_link
+        if link is not None and Path(path).is_relative_to(link):
+            return self.data_dir / Path(path).relative_to(link)
+        return Path(path)
 
     @property
     def pods_dir(self) -> Path:
@@ -61,6 +73,16 @@ class NodeSettings:
     def volumes_dir(self) -> Path:
         """Where the data of local-path volumes lie: a node tells it of itself."""
         return self.data_dir / "volumes"
+
+    @property
+    def plugins_registry(self) -> Path:
+        """Where drivers and plugins show that they are there."""
+        return self.data_dir / "plugins_registry"
+
+    @property
+    def csi_dir(self) -> Path:
+        """Where storage drivers set up volumes for the node."""
+        return self.data_dir / "plugins" / "kubernetes.io" / "csi"
 
     @property
     def device_plugins_dir(self) -> Path:

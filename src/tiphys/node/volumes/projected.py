@@ -33,7 +33,7 @@ async def _part(context: Context, part: Mapping[str, Any], mode: int, tokens: To
         return downward.files_of(context, part["downwardAPI"].get("items") or (), mode)
     if part.get("serviceAccountToken"):
         source = part["serviceAccountToken"]
-        token = await tokens.get(context, source)
+        token = (await tokens.get(context, source)).value
         mode = mode if context.fs_group is None else TOKEN_MODE_WITH_GROUP
         return {source["path"]: File(token.encode(), mode)}
     raise VolumeProblem(f"projected source {', '.join(part)} is not supported")

@@ -20,8 +20,11 @@ RENEW_AFTER_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Token:
+    """`expires` is the time as the API wrote it."""
+
     value: str
     renew_at: float
+    expires: str = ""
 
 
 class Tokens:
@@ -30,15 +33,15 @@ class Tokens:
     def __init__(self) -> None:
         self._held: dict[tuple[str, str, str, int], Token] = {}
 
-    async def get(self, context: Context, source: Mapping[str, Any]) -> str:
-        """The token for one serviceAccountToken projection."""
+    async def get(self, context: Context, source: Mapping[str, Any]) -> Token:
+        """The token for one serviceAccountToken projection, or for what a storage driver asks for."""
         account = context.pod["spec"].get("serviceAccountName") or "default"
         seconds = int(source.get("expirationSeconds") or 3600)
         key = (context.uid, account, source.get("audience") or "", seconds)
         held = self._held.get(key)
         if held is None or context.now() >= held.renew_at:
             held = self._held[key] = await self._ask(context, account, source.get("audience") or "", seconds)
-        return held.value
+        return held
 
     def renew_at(self, uid: str) -> float:
         """When the first token of a pod is to be renewed; 0.0 when it has none."""
@@ -66,4 +69,4 @@ class Tokens:
             raise VolumeProblem(f"failed to fetch token: {error}") from error
         life = parse_timestamp(answer["status"]["expirationTimestamp"]) - asked_at
         wait = min(life * RENEW_AFTER_SHARE, RENEW_AFTER_SECONDS_MAX)
-        return Token(answer["status"]["token"], asked_at + wait)
+        return Token(answer["status"]["token"], asked_at + wait, answer["status"]["expirationTimestamp"])

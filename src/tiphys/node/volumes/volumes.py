@@ -11,13 +11,13 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from tiphys.node.csi.volumes import CsiVolumes, DeviceFailed, NotReady
 from tiphys.node.environment import references as environment_references
 from tiphys.node.objects import Objects, Ref
 from tiphys.node.settings import NodeSettings
 from tiphys.node.volumes import config_map, downward, empty_dir, host_path, image, mounts, projected, secret
 from tiphys.node.volumes.claims import Claims
 from tiphys.node.volumes.context import Context, NotProcessed, Pod, Volume, VolumeProblem
-from tiphys.node.volumes.tokens import Tokens
 
 _KINDS = {
     "configMap": config_map.prepare,
@@ -53,11 +53,13 @@ class VolumesFailed(Exception):
 class Volumes:
     """The volumes of every pod on this node."""
 
-    def __init__(self, objects: Objects, settings: NodeSettings, claims: Claims) -> None:
+    def __init__(self, objects: Objects, settings: NodeSettings, claims: Claims, csi: CsiVolumes) -> None:
         self._objects = objects
         self._settings = settings
         self._claims = claims
-        self._tokens = Tokens()
+        self._csi = csi
+        self._tokens = csi.tokens
+        claims.plugins["csi"] = csi.show_claim
 
     def open(self) -> None:
         """Make the directories; memory volumes get a tmpfs unless they lie on one."""
@@ -85,21 +87,28 @@ class Volumes:
         for volume, answer in zip(volumes, answers, strict=True):
             if isinstance(answer, str):
                 paths[volume["name"]] = answer
-            elif isinstance(answer, NotProcessed):
+            elif isinstance(answer, NotReady) and not answer.is_told:
+                self._csi.wait(context.uid, wake)
+            elif isinstance(answer, NotProcessed | DeviceFailed):
                 messages.append(str(answer))
             elif isinstance(answer, VolumeProblem | OSError):
+                if isinstance(answer, NotReady):
+                    self._csi.wait(context.uid, wake)
                 messages.append(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {answer}')
             else:
                 raise answer
-        if messages:
+        if len(paths) < len(volumes):
             raise VolumesFailed(messages)
-        return Prepared(paths, self._tokens.renew_at(context.uid))
+        due = [at for at in (self._tokens.renew_at(context.uid), self._csi.due_at(context.uid)) if at]
+        return Prepared(paths, min(due, default=0.0))
 
     async def _one(self, context: Context, volume: Volume) -> str:
         if volume.get("projected"):
             return await projected.prepare(context, volume, self._tokens)
         if volume.get("persistentVolumeClaim") or volume.get("ephemeral"):
             return await self._claims.prepare(context, volume)
+        if volume.get("csi"):
+            return await self._csi.show_inline(context, volume)
         for kind, prepare in _KINDS.items():
             if volume.get(kind) is not None:
                 return await prepare(context, volume)
@@ -110,6 +119,8 @@ class Volumes:
         """Unmount and delete the volumes of a pod. Idempotent."""
         self._objects.forget(uid)
         self._tokens.forget(uid)
+        await asyncio.to_thread(mounts.unmount_below, self._settings.pods_dir / uid / "volume-subpaths")
+        await self._csi.release(uid)
         # What a pod left behind may be large; nobody else shall wait for it.
         await asyncio.to_thread(self._clear, uid)
         await self._claims.release(uid)

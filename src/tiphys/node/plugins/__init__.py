@@ -1,0 +1,1 @@
+"""Programs that register with the node by a socket in a directory."""
