@@ -40,6 +40,7 @@ def job(name, shell, depends_on=""):
 MANIFESTS = [
     of_kind("ConfigMap", "settings", data={"COLOUR": "red"}),
     workload("Deployment", "web", WATCHED, replicas=2),
+    workload("Deployment", "tried", WATCHED),
     workload("StatefulSet", "db", WATCHED, replicas=2, serviceName="db"),
     workload("DaemonSet", "log", WATCHED | {"tiphys.io/on-failure": "pause"}),
     workload("Deployment", "follows", {"tiphys.io/restart-on-change": "true"}, USES),
@@ -81,6 +82,16 @@ def test_a_rollout_that_fails_goes_back_and_all_is_well_again(live, kind, app):
     came_through(live, kind, app, 2)
     annotations = live.get(kind, app)["metadata"]["annotations"]
     assert annotations[GOOD] == good and annotations["tiphys.io/failed-revision"] != good
+
+
+def test_a_revision_that_failed_may_be_tried_again_by_hand_and_goes_back_again(live):
+    came_through(live, "deployment", "tried", 1)
+    break_(live, "deployment", "tried")
+    live.event("tried", "RolloutRolledBack")
+    came_through(live, "deployment", "tried", 1)
+    live.kubectl("rollout", "undo", "deployment/tried")
+    assert live.get("deployment", "tried")["metadata"]["annotations"].items() >= WATCHED.items()
+    came_through(live, "deployment", "tried", 1)
 
 
 def test_a_rollout_that_fails_may_stop_where_it_is(live):
