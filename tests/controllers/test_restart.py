@@ -68,6 +68,11 @@ def test_only_the_contents_count():
     assert digest({"data": {"a": "1"}}) != digest({"binaryData": {"a": "1"}})
 
 
+def test_a_secret_cannot_be_guessed_from_its_note():
+    one, other = ({"kind": "Secret", "metadata": {"uid": uid}, "data": {"a": "MQ=="}} for uid in ("x", "y"))
+    assert digest(one) != digest(other)
+
+
 async def test_a_deployment_rolls_over_when_its_configmap_changes(plane):
     await plane.start(DeploymentController, RestartController)
     settings = await plane.create("v1", "ConfigMap", "settings", data={"colour": "red"})

@@ -89,6 +89,21 @@ async def test_claims_stay_or_go_as_the_policy_says(shop):
     assert going["data-db-0"] is None and "data-db-1" not in {n for n, o in going.items() if not o}
 
 
+async def test_a_set_that_is_made_anew_takes_over_what_an_orphaning_deletion_left(shop):
+    made = await store(shop, 2)
+    await rolled_out(shop, 2)
+    before = {pod["metadata"]["uid"] for pod in await shop.list("Pod")}
+    await shop.delete(made, "Orphan")
+    await shop.settled()
+    assert [controller_of(pod) for pod in await shop.list("Pod")] == [None, None]
+    await store(shop, 2)
+    found = await rolled_out(shop, 2)
+    pods = await shop.list("Pod")
+    assert {pod["metadata"]["uid"] for pod in pods} == before
+    assert {controller_of(pod)["uid"] for pod in pods} == {found["metadata"]["uid"]}
+    assert len(await shop.names("ControllerRevision", "apps/v1")) == 1
+
+
 async def test_a_pod_that_is_refused_keeps_nobody_from_being_told(shop):
     shop.no_new_pods = "exceeded quota"
     await store(shop)

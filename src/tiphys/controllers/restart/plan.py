@@ -32,8 +32,13 @@ def references(workload: Mapping[str, Any]) -> list[Reference]:
 
 
 def digest(obj: Mapping[str, Any]) -> str:
-    """The contents of a ConfigMap or Secret in ten letters."""
-    return hash_of([obj.get("data") or {}, obj.get("binaryData") or {}], 0)
+    """
+    The contents of a ConfigMap or Secret in ten letters, which everybody who sees the workload can read.
+
+    A Secret's uid, known only to who may read the Secret, goes in: from the letters alone nobody can try passwords.
+    """
+    salt = uid_of(obj) if obj.get("kind") == "Secret" else ""
+    return hash_of([salt, obj.get("data") or {}, obj.get("binaryData") or {}], 0)
 
 
 def plan(resource: Resource, workload: Object, digests: Mapping[Reference, str]) -> list[Command]:
