@@ -44,6 +44,8 @@ class LiveCluster:
         self.root, self.data, self.kubeconfig = root, root / "data", root / "kubeconfig"
         self.images, self.begun = root / "images", []
         self.options = ["--data-dir", self.data, "--port", free_port(), "--node-port", free_port()]
+        self.http_port, self.https_port = free_port(), free_port()
+        self.options += ["--ingress-http-port", self.http_port, "--ingress-https-port", self.https_port]
         self.options += ["--pod-cidr", f"10.{180 + number}.0.0/24", "--service-cidr", f"10.{120 + number}.0.0/16"]
         self.options += ["--bridge", f"tpht{number}", "--node-name", "here", "--storage-root", self.images]
         suffix = suffix_of(self.data.resolve())
