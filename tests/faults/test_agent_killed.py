@@ -3,19 +3,17 @@
 import json
 import os
 import random
-import re
 import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from cluster_builders import KUBECTL, TOOLS, LiveCluster, eventually
+from fault_builders import on_the_machine, told
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
 SEED = 20_260_102
-RUN_ID = re.compile(r"[0-9a-f]{64}")
 STARTED = "echo started >> /seen/starts; trap exit TERM; sleep 1000 & wait"
 
 
@@ -50,29 +48,6 @@ def pod(name, seen):
 
 def applied(cluster, pods):
     return cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": pods}))
-
-
-def on_the_machine(cluster):
-    """{container id: processes} of all cgroups of this cluster."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/cgroup"):
-        try:
-            text = path.read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
-        if cluster.names[0] in text and (run := RUN_ID.search(text)):
-            found.setdefault(run.group(), []).append(int(path.parent.name))
-    return found
-
-
-def told(cluster):
-    """{container id: (pod, restarts)} of all containers that the API says are running."""
-    found = {}
-    for one in cluster.get("pods")["items"]:
-        for status in one["status"].get("containerStatuses", ()):
-            if "running" in status["state"]:
-                found[status["containerID"].partition("//")[2]] = (one["metadata"]["name"], status["restartCount"])
-    return found
 
 
 def killed_and_started(cluster, after_seconds):

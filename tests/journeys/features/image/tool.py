@@ -1,8 +1,10 @@
 """The test image's one program: small servers that say who answers and who asked, and clients for what curl cannot ask.
 
 tool.py http PORT | udp PORT | grpc PORT | ask-udp HOST PORT | connect HOST PORT | dns NAME TYPE
+tool.py hold DIRECTORY NAME SECONDS
 """
 
+import fcntl
 import os
 import signal
 import socket
@@ -106,6 +108,18 @@ def connect(host, port):
         print("connected")
     except OSError as error:
         print(type(error).__name__, f"{time.monotonic() - started:.0f}")
+
+
+def hold(directory, name, seconds):
+    """Hold a lock that the kernel frees when this process ends; who finds it held writes the name to `twice`."""
+    with open(f"{directory}/{name}.lock", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with open(f"{directory}/twice", "a") as twice:
+                twice.write(name + "\n")
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        time.sleep(float(seconds))
 
 
 def read_name(message, at):
