@@ -161,6 +161,12 @@ def test_jobs_are_refused_for(spec, complaint):
     assert complaints("batch/v1", "Job", job(**spec)) == [complaint]
 
 
+def test_a_condition_of_a_failure_policy_is_true_unless_it_is_said():
+    rule = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": ""}]}
+    made = created("batch/v1", "Job", job(podFailurePolicy={"rules": [rule]}))
+    assert made["spec"]["podFailurePolicy"]["rules"][0]["onPodConditions"][0]["status"] == "True"
+
+
 def test_a_running_job_keeps_its_template_and_a_suspended_one_its_image():
     other = {"spec": {**ONCE["spec"], "nodeSelector": {"a": "b"}}}
     running = created("batch/v1", "Job", job(manualSelector=False))

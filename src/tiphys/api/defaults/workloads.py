@@ -108,7 +108,7 @@ def set_job(obj: Object) -> None:
 def _set_failure_policy(policy: Object | None) -> None:
     for rule in (policy or {}).get("rules") or ():
         for pattern in rule.get("onPodConditions") or ():
-            pattern.setdefault("status", "True")
+            pattern["status"] = pattern.get("status") or "True"
 
 
 def set_cron_job(obj: Object) -> None:
