@@ -57,3 +57,15 @@ def test_a_daemon_watches_its_node(cluster):
     cluster.kubectl("rollout", "status", "daemonset/watch", "--timeout=60s")
     eventually(lambda: cluster.pods("app=watch")[0]["metadata"]["name"] != before["metadata"]["name"], "a new pod")
     cluster.kubectl("delete", "-f", EXAMPLE.parent / "03-daemon" / "manifests")
+
+
+def test_claims_keep_notes_and_their_sizes(cluster):
+    apply(cluster, "05-storage", "deployment", "notes")
+    cluster.kubectl("wait", "--for=condition=Complete", "job/fill", "job/disk", "--timeout=60s")
+    assert "No space left on device" in cluster.kubectl("logs", "job/fill")
+    assert cluster.kubectl("logs", "job/disk") == "written straight to the disk\n"
+    cluster.kubectl("rollout", "restart", "deployment/notes")
+    cluster.kubectl("rollout", "status", "deployment/notes", "--timeout=60s")
+    eventually(lambda: cluster.kubectl("logs", "deployment/notes").count("was here") == 2, "the notes of both pods")
+    cluster.kubectl("delete", "-f", EXAMPLE.parent / "05-storage" / "manifests")
+    eventually(lambda: "default/notes" not in cluster.kubectl("get", "pv"), "the data went with their claim")
