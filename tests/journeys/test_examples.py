@@ -59,6 +59,17 @@ def test_a_daemon_watches_its_node(cluster):
     cluster.kubectl("delete", "-f", EXAMPLE.parent / "03-daemon" / "manifests")
 
 
+def test_there_are_as_many_pages_as_visitors_need(cluster):
+    apply(cluster, "06-autoscaling", "deployment", "page")
+    cluster.kubectl("scale", "deployment/visitors", "--replicas=1")
+    eventually(lambda: len(cluster.pods("app=page")) >= 3, "more pages for the visitors", 30)
+    reasons = cluster.kubectl("get", "events", "--field-selector", "reason=SuccessfulRescale")
+    assert "external metric requests_per_second(nil) above target" in reasons
+    cluster.kubectl("scale", "deployment/visitors", "--replicas=0")
+    eventually(lambda: len(cluster.pods("app=page")) == 1, "one page for nobody", 60)
+    cluster.kubectl("delete", "-f", EXAMPLE.parent / "06-autoscaling" / "manifests")
+
+
 def test_claims_keep_notes_and_their_sizes(cluster):
     apply(cluster, "05-storage", "deployment", "notes")
     cluster.kubectl("wait", "--for=condition=Complete", "job/fill", "job/disk", "--timeout=60s")
