@@ -30,14 +30,15 @@ def test_all_checks_are_made_in_order(settings):
 def test_every_failure_and_warning_says_what_cures_it(settings, monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr(doctor.platform, "release", lambda: "4.19.0-26-amd64")
-    monkeypatch.setattr(doctor.shutil, "which", lambda command: None)
+    monkeypatch.setattr(doctor.shutil, "which", lambda command, path=None: None)
     monkeypatch.setattr(doctor, "_has_nftables", lambda: False)
     monkeypatch.setattr(doctor, "_is_free", lambda address, port: False)
     monkeypatch.setattr(doctor, "MEMORY_BYTES_MIN", 1 << 60)
     monkeypatch.setattr(doctor, "DISK_BYTES_MIN", 1 << 60)
     checks = list(doctor.examine(settings))
     bad = {check.name for check in checks if check.state != doctor.OK}
-    assert bad == {"root", "kernel", *doctor.COMMANDS, "libnftables", "port 1", "port 2", "disk", "memory"}
+    ports = {"port 1", "port 2", "port 80", "port 443"}
+    assert bad == {"root", "kernel", *doctor.COMMANDS, *doctor.OPTIONAL, "libnftables", *ports, "disk", "memory"}
     assert all(check.cure for check in checks if check.name in bad)
 
 

@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _fix() -> None:
-    missing = doctor.missing_packages()
+    missing = [*doctor.missing_packages(), *doctor.optional_packages()]
     if not missing:
         return
     shared.need_root("installing packages")

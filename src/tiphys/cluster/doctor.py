@@ -25,6 +25,8 @@ COMMANDS = {
     "skopeo": "skopeo",
     "nft": "nftables",
 }
+# Needed from the first Ingress on.
+OPTIONAL = {"haproxy": "haproxy"}
 DISK_BYTES_MIN = 2 << 30
 MEMORY_BYTES_MIN = 512 << 20
 INOTIFY_MIN = 128
@@ -44,8 +46,8 @@ class Check:
 def examine(settings: Settings) -> Iterator[Check]:
     """All checks, in the order in which a person would look."""
     checks: tuple[Callable[[Settings], Iterator[Check]], ...] = (
-        _root, _kernel, _commands, _packet_rules, _cgroups, _overlay, _forwarding, _ports, _disk, _memory, _database,
-        _server,
+        _root, _kernel, _commands, _packet_rules, _cgroups, _overlay, _forwarding, _ports, _ingress, _disk, _memory,
+        _database, _server,
     )  # fmt: skip
     for check in checks:
         yield from check(settings)
@@ -55,6 +57,13 @@ def missing_packages() -> list[str]:
     """The Debian packages of commands and libraries that are not here."""
     missing = [package for command, package in COMMANDS.items() if shutil.which(command) is None]
     return sorted({*missing, *([] if _has_nftables() else ["nftables"])})
+
+
+def optional_packages() -> list[str]:
+    """Those that a cluster can do without until it uses what needs them."""
+    from tiphys.ingress.haproxy import search_path
+
+    return sorted(package for command, package in OPTIONAL.items() if shutil.which(command, path=search_path()) is None)
 
 
 def install(packages: list[str]) -> None:
@@ -89,6 +98,23 @@ def _commands(settings: Settings) -> Iterator[Check]:
             continue
         told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
         yield Check(OK, command, told.splitlines()[0].strip() if told else path)
+
+
+def _ingress(settings: Settings) -> Iterator[Check]:
+    from tiphys.ingress import haproxy
+
+    if not settings.ingress_http_port:
+        yield Check(OK, "ingress", "off (--ingress-http-port 0)")
+        return
+    for package in optional_packages():
+        yield Check(WARN, package, "not installed; Ingresses need it", f"apt-get install {package} (or doctor --fix)")
+    ours = haproxy.running(settings.ingress_dir) is not None
+    for name, port in (("http", settings.ingress_http_port), ("https", settings.ingress_https_port)):
+        if ours or _is_free(settings.bind, port):
+            yield Check(OK, f"port {port}", f"Ingresses: {'in use by the cluster' if ours else 'free'}")
+        else:
+            cure = f"stop it, or choose with --ingress-{name}-port"
+            yield Check(WARN, f"port {port}", "Ingresses: taken by another process", cure)
 
 
 def _has_nftables() -> bool:

@@ -95,5 +95,10 @@ class Settings:
         return self.run_dir / "tiphys.pid"
 
     @property
+    def ingress_dir(self) -> Path:
+        """In memory: keys of certificates are in it."""
+        return self.run_dir / "ingress"
+
+    @property
     def pod_logs(self) -> Path:
         return Path("/var/log/pods") if self.data_dir == DATA_DIR else self.data_dir / "logs" / "pods"

@@ -13,7 +13,6 @@ from pathlib import Path
 from tiphys.cluster import identities, node
 from tiphys.cluster.saved import NO_IMAGES_BEFORE
 from tiphys.cluster.settings import Settings
-from tiphys.cluster.way_in import run_dir
 from tiphys.ingress import haproxy
 from tiphys.network import kept_sockets
 from tiphys.network.kernel import KernelNetwork
@@ -32,7 +31,7 @@ async def stop(settings: Settings) -> int:
 
 
 async def _take_down(settings: Settings, *, purge: bool) -> int:
-    await asyncio.to_thread(haproxy.remove, run_dir(settings))
+    await asyncio.to_thread(haproxy.remove, settings.ingress_dir)
     runtime = CrunRuntime(node.runtime_settings(settings))
     await runtime.open()
     try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from tiphys.api import resources
@@ -17,7 +16,6 @@ from tiphys.client.events import Recorder
 from tiphys.client.informer import Informers
 from tiphys.cluster.controllers import service_account
 from tiphys.cluster.master import Master
-from tiphys.cluster.settings import Settings
 from tiphys.ingress.ingress import Ingress
 from tiphys.ingress.plan import CONTROLLER
 from tiphys.ingress.settings import IngressSettings
@@ -32,10 +30,6 @@ ADMIN = Identity("system:apiserver", ("system:masters", "system:authenticated"))
 RBAC = "rbac.authorization.k8s.io"
 
 
-def run_dir(settings: Settings) -> Path:
-    return settings.run_dir / "ingress"
-
-
 class WayIn:
     """The part, or nothing at all. `run()` works until cancelled."""
 
@@ -45,7 +39,7 @@ class WayIn:
         self._ingress: Ingress | None = None
         if settings.ingress_http_port:
             own = IngressSettings(
-                run_dir(settings), node_ip, settings.bind, settings.ingress_http_port, settings.ingress_https_port
+                settings.ingress_dir, node_ip, settings.bind, settings.ingress_http_port, settings.ingress_https_port
             )
             client = Client(master.handle, identity=service_account(ACCOUNT), user_agent=ACCOUNT)
             self._recorder = Recorder(client, ACCOUNT, settings.node_name)

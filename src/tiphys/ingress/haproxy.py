@@ -76,7 +76,7 @@ class HaProxy:
 
     async def start(self, files: Files) -> None:
         """Begin to serve. DataPlaneFailure if it cannot be."""
-        program = shutil.which(PROGRAM, path=f"{os.environ.get('PATH', '')}:{PLACES}")
+        program = shutil.which(PROGRAM, path=search_path())
         if program is None:
             text = "haproxy is not installed: apt-get install haproxy (or tiphys doctor --fix)"
             raise DataPlaneFailure("DataPlaneMissing", text)
@@ -258,6 +258,11 @@ class HaProxy:
             alerts = [line for line in lines if "ALERT" in line] or lines
             return " / ".join(alerts[-3:])[-600:]
         return "it said nothing"
+
+
+def search_path() -> str:
+    """Where the program may be: not everybody's PATH has the places of system programs."""
+    return f"{os.environ.get('PATH', '')}:{PLACES}"
 
 
 def worker_account() -> str:
