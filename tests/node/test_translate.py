@@ -66,9 +66,9 @@ def test_files_that_the_node_keeps_are_read_only_to_all(tmp_path):
     assert [mount.read_only for mount in mounts[:2]] == [True, False]
 
 
-def test_a_user_namespace_of_ones_own_is_refused(tmp_path):
-    with pytest.raises(RuntimeFailure, match="hostUsers"):
-        sandbox_spec(new_pod(hostUsers=False), LEASE, settings(tmp_path))
+def test_a_pod_may_have_users_of_its_own(tmp_path):
+    assert sandbox_spec(pod_of(tmp_path, hostUsers=False), LEASE, settings(tmp_path)).own_users
+    assert not sandbox_spec(pod_of(tmp_path), LEASE, settings(tmp_path)).own_users
 
 
 def test_a_mount_of_ones_own_wins_and_parents_come_first(tmp_path):

@@ -19,7 +19,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 class Machine:
     """
     `capacity` and `allocatable` are quantities by resource name; `info` is Node.status.nodeInfo. `apparmor` and
-    `selinux`: whether the kernel enforces them.
+    `selinux`: whether the kernel enforces them; `user_namespaces`: whether it has any to give.
     """
 
     capacity: Mapping[str, str] = field(default_factory=dict)
@@ -30,6 +30,7 @@ class Machine:
     info: Mapping[str, object] = field(default_factory=dict)
     apparmor: bool = False
     selinux: bool = False
+    user_namespaces: bool = False
 
 
 def read_machine(settings: NodeSettings, runtime_version: str, version: str) -> Machine:
@@ -83,6 +84,7 @@ def read_machine(settings: NodeSettings, runtime_version: str, version: str) -> 
         info,
         apparmor=_text("/sys/module/apparmor/parameters/enabled") == "Y",
         selinux=_text("/sys/fs/selinux/enforce") != "",
+        user_namespaces=int(_text("/proc/sys/user/max_user_namespaces") or 0) > 0,
     )
 
 

@@ -29,7 +29,6 @@ LEASE_NAMESPACE = "kube-node-lease"
 RENEWALS_PER_LEASE = 4
 RETRY_SECONDS = 1.0
 IMAGES_SHOWN_MAX = 50
-HANDLER_FEATURES = {"recursiveReadOnlyMounts": True, "userNamespaces": False}
 # What the API server may ask of a node of this version and not of an older one.
 DECLARED_FEATURES = ("InPlacePodLevelResourcesVerticalScaling", "RestartAllContainersOnContainerExits")
 NAMES_SHOWN_MAX = 5
@@ -93,9 +92,13 @@ def node_status(settings: NodeSettings, machine: Machine, images: Iterable[Image
         "nodeInfo": dict(machine.info),
         "images": image_list(images),
         "features": {"supplementalGroupsPolicy": True},
-        "runtimeHandlers": [{"name": name, "features": dict(HANDLER_FEATURES)} for name in ("", "crun")],
+        "runtimeHandlers": [{"name": name, "features": _handler_features(machine)} for name in ("", "crun")],
         "declaredFeatures": list(DECLARED_FEATURES),
     }
+
+
+def _handler_features(machine: Machine) -> Object:
+    return {"recursiveReadOnlyMounts": True, "userNamespaces": machine.user_namespaces}
 
 
 def image_list(images: Iterable[Image]) -> list[Object]:

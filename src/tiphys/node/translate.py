@@ -61,9 +61,7 @@ def sandbox_id(pod: Pod) -> str:
 
 
 def sandbox_spec(pod: Pod, lease: Lease | None, settings: NodeSettings) -> SandboxSpec:
-    """`lease` is None for pods in the host's network. RuntimeFailure for a pod whose users are not the host's."""
-    if pod["spec"].get("hostUsers") is False:
-        raise RuntimeFailure("user namespaces (hostUsers: false) are not supported on this node")
+    """`lease` is None for pods in the host's network. RuntimeFailure for a name that the kernel cannot hold."""
     return SandboxSpec(
         id=sandbox_id(pod),
         hostname=kernel_name(pod, settings),
@@ -72,6 +70,7 @@ def sandbox_spec(pod: Pod, lease: Lease | None, settings: NodeSettings) -> Sandb
         host_ipc=bool(pod["spec"].get("hostIPC")),
         host_pid=bool(pod["spec"].get("hostPID")),
         share_pid=bool(pod["spec"].get("shareProcessNamespace")),
+        own_users=pod["spec"].get("hostUsers") is False,
         resources=limits.pod_resources(pod, settings.pod_pids_limit),
         sysctls=sysctls_of(pod),
         labels=pod_labels(pod),

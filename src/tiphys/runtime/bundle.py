@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tiphys.runtime import kernel, seccomp
+from tiphys.runtime import id_maps, kernel, seccomp
 from tiphys.runtime.door import ContainerSpec, Device, Image, Mount, SandboxSpec, StartFailed
 from tiphys.runtime.users import User
 
@@ -38,7 +38,10 @@ PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where things of one container are: paths of its sandbox ("" where the host's is shared), its cgroup and root."""
+    """
+    Where things of one container are: paths of its sandbox ("" where the host's is shared), its cgroup and root.
+    `users` is the first number of its users on the host (0: the host's), `sysfs` a /sys for who may not mount one.
+    """
 
     root: str
     cgroup: str
@@ -46,6 +49,9 @@ class Place:
     ipc: str = ""
     uts: str = ""
     pid: str = ""
+    user: str = ""
+    sysfs: str = ""
+    users: int = 0
     cgroup_v2: bool = False
 
 
@@ -59,6 +65,9 @@ def config(spec: ContainerSpec, image: Image, sandbox: SandboxSpec, place: Place
         "resources": _resources(spec, place),
         "devices": _devices(spec),
     }
+    if place.users:
+        mapping = [{"containerID": 0, "hostID": place.users, "size": id_maps.COUNT}]
+        linux |= {"uidMappings": mapping, "gidMappings": mapping}
     if _propagation(spec.mounts):
         linux["rootfsPropagation"] = _propagation(spec.mounts)
     if not security.privileged:
@@ -137,6 +146,7 @@ def _process(spec: ContainerSpec, image: Image, user: User, held: list[str], san
 
 def _namespaces(sandbox: SandboxSpec, place: Place) -> list[dict[str, str]]:
     found: list[dict[str, str]] = [{"type": "mount"}]
+    found += [{"type": "user", "path": place.user}] if place.user else []
     found += [{"type": "uts", "path": place.uts}] if place.uts else []
     found += [{"type": "ipc", "path": place.ipc}] if place.ipc else []
     found += [{"type": "network", "path": sandbox.netns}] if sandbox.netns else []
@@ -179,7 +189,9 @@ def _base_mounts(place: Place, spec: ContainerSpec) -> list[dict[str, Any]]:
         ("/dev", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
         ("/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
         ("/dev/mqueue", "mqueue", "mqueue", quiet),
-        ("/sys", "sysfs", "sysfs", [*quiet, access]),
+        ("/sys", "bind", place.sysfs, ["rbind", *quiet, "ro"])
+        if place.sysfs
+        else ("/sys", "sysfs", "sysfs", [*quiet, access]),
         ("/sys/fs/cgroup", "cgroup", "cgroup", [*quiet, "relatime", access]),
         ("/dev/shm", "bind", place.shm, ["rbind", "nosuid", "noexec", "nodev"]),
     ]

@@ -3,6 +3,7 @@ One container on disk: its bundle, its root file system, its records. Blocks for
 
     <run_dir>/containers/<id>/container.json   what was asked for; written last, so half a container is none
                              /config.json      the OCI bundle; `create` is a link to it, see monitor.py
+                             /shown/<n>        its mounts, for a sandbox with users of its own
                              /rootfs           overlay mount of the image's layers and <data_dir>/layers/<id>
                              /pid conmon.pid   written by conmon
                              /started          when it was started; written before anything is
@@ -22,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tiphys.runtime import bundle, cgroups, kernel, monitor, records, seccomp, users
+from tiphys.runtime import bundle, cgroups, id_maps, kernel, monitor, records, seccomp, users
 from tiphys.runtime.door import ContainerSpec, ContainerStatus, NotFound, SandboxSpec
 from tiphys.runtime.mount_points import MountPoints
 from tiphys.runtime.sandbox import Sandboxes
@@ -30,7 +31,7 @@ from tiphys.runtime.settings import RuntimeSettings
 from tiphys.runtime.spawner import Spawner
 from tiphys.runtime.storage import Storage, Stored
 
-RECORD, ENDED, STARTED = "container.json", "ended.json", "started"
+RECORD, ENDED, STARTED, SHOWN = "container.json", "ended.json", "started", "shown"
 KILLED_CODE = 128 + signal.SIGKILL
 START_FAILED_CODE = 128
 # A monitor ends at once after its container; one that does not is stuck.
@@ -106,13 +107,16 @@ class Containers:
         (directory / "exit").mkdir(parents=True)
         root = directory / "rootfs"
         try:
-            self._mount_root(spec, stored.layer, root)
+            self._mount_root(spec, stored.layer, root, sandbox)
+            mounts = spec.mounts
+            if sandbox.users:
+                mounts = id_maps.shown(mounts, directory / SHOWN, self._sandboxes.user(sandbox))
             v2 = isinstance(self._cgroups, cgroups.V2)
             place = self._sandboxes.place(sandbox, spec.id, str(root), cgroup_v2=v2)
             if spec.pid_of and not (sandbox.host_pid or sandbox.share_pid):
                 place = replace(place, pid=self._pid_namespace_of(spec.pid_of))
             user = users.resolve(root, stored.image.user, spec.security)
-            config = bundle.config(spec, stored.image, sandbox, place, user)
+            config = bundle.config(replace(spec, mounts=mounts), stored.image, sandbox, place, user)
             if oom_score_adj is not None:
                 config["process"]["oomScoreAdj"] = oom_score_adj
             known_filter = self._filters.give(config)
@@ -260,6 +264,7 @@ class Containers:
         if directory.is_dir():
             (directory / RECORD).unlink(missing_ok=True)
             kernel.unmount(directory / "rootfs")
+            id_maps.hide(directory / SHOWN)
             shutil.rmtree(directory)
         layer = self._settings.layers_dir / container_id
         if layer.is_dir():
@@ -270,19 +275,24 @@ class Containers:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._settings.crun_root / record.spec.id)
 
-    def _mount_root(self, spec: ContainerSpec, layer: str, root: Path) -> None:
+    def _mount_root(self, spec: ContainerSpec, layer: str, root: Path, sandbox: SandboxSpec) -> None:
         own = self._settings.layers_dir / spec.id
         upper, work = own / "upper", own / "work"
         for path in (upper, work, root):
             path.mkdir(parents=True)
         upper.chmod(0o755)
-        points = str(self._mount_points.tree(spec.mounts))
+        tree, layers = self._mount_points.tree(spec.mounts), self._storage.overlay_dir
+        if sandbox.users:
+            os.chown(upper, sandbox.users, sandbox.users)
+            tree = self._sandboxes.shown(sandbox, id_maps.POINTS) / tree.name
+            layers = self._sandboxes.shown(sandbox, id_maps.LAYERS)
+        points = str(tree)
         image = self._storage.lower_directories(layer) if layer else points
         # Volatile, because what a container writes to its root ends with it: no sync when it is unmounted.
         rest = f",upperdir={upper},workdir={work},volatile"
         below = f":{points}" if layer and len(image) + len(points) + len(rest) < MOUNT_OPTIONS_MAX else ""
         # Relative to this thread's own working directory: absolute, a long chain would not fit in a page.
-        os.chdir(self._storage.overlay_dir)
+        os.chdir(layers)
         kernel.mount("overlay", str(root), "overlay", 0, f"lowerdir={image}{below}{rest}")
         os.chdir("/")
 

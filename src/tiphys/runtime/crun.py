@@ -277,9 +277,11 @@ class CrunRuntime:
 
     # below the door
 
-    def _oom_score(self, spec: ContainerSpec) -> int | None:
+    def _oom_score(self, spec: ContainerSpec, sandbox: SandboxSpec) -> int | None:
         """Lowering needs a privilege that a host may withhold: said once, then done without."""
         own = int(Path("/proc/self/oom_score_adj").read_text())
+        if sandbox.users and spec.oom_score_adj < own:
+            return None  # the root of a user namespace may not
         if spec.oom_score_adj >= own or kernel.capabilities() >> CAP_SYS_RESOURCE & 1:
             return spec.oom_score_adj
         if not self._told_of_oom_score:
@@ -291,7 +293,7 @@ class CrunRuntime:
         sandbox, stored = self._found(spec.sandbox), self._storage.find(spec.image)
         if stored is None:
             raise ImageMissing(f"image {spec.image} is not present")
-        return self._containers.build(spec, stored, sandbox, self._oom_score(spec))
+        return self._containers.build(spec, stored, sandbox, self._oom_score(spec, sandbox))
 
     async def _sandbox(self, sandbox_id: str) -> SandboxSpec:
         return await self._work(self._found, sandbox_id)

@@ -83,6 +83,7 @@ class SandboxSpec:
     """
     `cgroup` is a path below the runtime's own root ("burstable/pod<uid>"); `netns` is the pinned network namespace, ""
     for the host's. `host_ipc`, `host_pid` share the host's. `hosts` and `resolv_conf` are files made by the caller.
+    `own_users`: its users are nobody on the host; the runtime chooses `users`, the first number of their range.
     """
 
     id: str
@@ -92,6 +93,8 @@ class SandboxSpec:
     host_ipc: bool = False
     host_pid: bool = False
     share_pid: bool = False
+    own_users: bool = False
+    users: int = 0
     resources: Resources = Resources()
     sysctls: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -20,6 +20,9 @@ MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE = 0x1000, 0x4000, 1 << 18, 1 << 19
 MNT_DETACH = 2
 CLONE_FS, CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWNET = 0x200, 0x20000, 0x4000000, 0x8000000, 0x40000000
 
+_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442  # the same on every architecture
+_OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC, _AT_RECURSIVE, _AT_EMPTY_PATH = 1, os.O_CLOEXEC, 0x8000, 0x1000
+_MOVE_MOUNT_F_EMPTY_PATH, _MOUNT_ATTR_IDMAP, _AT_FDCWD = 0x4, 0x100000, -100
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
 _OPENAT2 = 437  # the same on every architecture
 
@@ -29,6 +32,10 @@ _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctype
 
 class _OpenHow(ctypes.Structure):
     _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "namespace")]
 
 
 def _check(result: int, what: str) -> int:
@@ -41,6 +48,31 @@ def _check(result: int, what: str) -> int:
 def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
     done = _libc.mount(source.encode(), target.encode(), kind.encode(), flags, options.encode())
     _check(done, f"mount {kind} on {target}")
+
+
+def mount_mapped(source: Path, target: Path, namespace: int, *, recursive: bool) -> None:
+    """
+    Mount a file or a directory a second time, with owners shifted as the user namespace maps them (Linux 5.12), with
+    the mounts below it or without.
+    """
+    below = _AT_RECURSIVE if recursive else 0
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | below
+    tree = _check(_libc.syscall(_OPEN_TREE, _AT_FDCWD, str(source).encode(), flags), f"open the tree {source}")
+    try:
+        attributes = _MountAttr(_MOUNT_ATTR_IDMAP, 0, 0, namespace)
+        mapped = _libc.syscall(
+            _MOUNT_SETATTR,
+            tree,
+            b"",
+            _AT_EMPTY_PATH | below,
+            ctypes.byref(attributes),
+            ctypes.sizeof(attributes),
+        )
+        _check(mapped, f"shift the owners in {source}")
+        moved = _libc.syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, str(target).encode(), _MOVE_MOUNT_F_EMPTY_PATH)
+        _check(moved, f"mount on {target}")
+    finally:
+        os.close(tree)
 
 
 def unmount(path: Path) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
-from tiphys.runtime import cgroups, kernel, records
+from tiphys.runtime import cgroups, id_maps, kernel, records
 from tiphys.runtime.bundle import Place
 from tiphys.runtime.door import Resources, RuntimeFailure, SandboxSpec
 from tiphys.runtime.settings import RuntimeSettings
@@ -31,6 +33,9 @@ class Sandboxes:
         self._cgroups = groups
         self.threads = ThreadPoolExecutor(2, "sandbox")
         self._holders: dict[str, subprocess.Popen[bytes]] = {}
+        # Ranges of users that are given while their sandboxes are made, and one at a time.
+        self._ranges: set[int] = set()
+        self._giving = threading.Lock()
         self._groups: dict[str, str] = {}
 
     def find(self, sandbox_id: str) -> SandboxSpec | None:
@@ -49,12 +54,15 @@ class Sandboxes:
             return
         self.remove(spec.id)
         directory.mkdir(parents=True)
+        if spec.own_users:
+            spec = replace(spec, users=self._free_users())
         try:
             self._cgroups.create(self.cgroup(spec), spec.resources)
             shm = directory / "shm"
             shm.mkdir()
             flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-            kernel.mount("shm", str(shm), "tmpfs", flags, f"mode=1777,size={self._settings.shm_bytes}")
+            owner = f",uid={spec.users},gid={spec.users}" if spec.users else ""
+            kernel.mount("shm", str(shm), "tmpfs", flags, f"mode=1777,size={self._settings.shm_bytes}{owner}")
             self._make_namespaces(spec, directory)
             if spec.share_pid and not spec.host_pid:
                 self._hold_pid_namespace(spec, directory)
@@ -62,6 +70,8 @@ class Sandboxes:
         except (OSError, RuntimeFailure) as error:
             self.remove(spec.id, self.cgroup(spec))
             raise RuntimeFailure(f"sandbox {spec.id} cannot be made: {error}") from error
+        finally:
+            self._ranges.discard(spec.users)
 
     def remove(self, sandbox_id: str, group: str = "") -> None:
         """Unpin and forget. Its containers are gone by now."""
@@ -78,6 +88,10 @@ class Sandboxes:
         (directory / SPEC).unlink(missing_ok=True)
         for path in directory.iterdir():
             kernel.unmount(path)
+        for name in (id_maps.LAYERS, id_maps.POINTS):
+            # Not by the tree: should they still show the images, it stops here.
+            if (directory / name).is_dir():
+                (directory / name).rmdir()
         shutil.rmtree(directory)
 
     def place(self, spec: SandboxSpec, container_id: str, root: str, *, cgroup_v2: bool) -> Place:
@@ -89,7 +103,16 @@ class Sandboxes:
 
         shm = "/dev/shm" if spec.host_ipc else str(directory / "shm")
         group = f"{self.cgroup(spec)}/{container_id}"
-        return Place(root, group, shm, path("ipc"), path("uts"), path("pid"), cgroup_v2)
+        namespaces = {kind: path(kind) for kind in ("ipc", "uts", "pid", "user")}
+        return Place(root, group, shm, **namespaces, sysfs=path(id_maps.SYSFS), users=spec.users, cgroup_v2=cgroup_v2)
+
+    def user(self, spec: SandboxSpec) -> Path:
+        """Where the user namespace of a sandbox with users of its own is pinned."""
+        return self._directory(spec.id) / id_maps.USER
+
+    def shown(self, spec: SandboxSpec, name: str) -> Path:
+        """Where the layers or mount points are as such a sandbox is to see them."""
+        return self._directory(spec.id) / name
 
     def cgroup(self, spec: SandboxSpec) -> str:
         return f"{self._settings.cgroup_parent}/{spec.cgroup.strip('/')}"
@@ -119,20 +142,52 @@ class Sandboxes:
 
     def _make_namespaces(self, spec: SandboxSpec, directory: Path) -> None:
         with kernel.returning("net", "ipc", "uts"):
-            kernel.unshare(kernel.CLONE_NEWUTS | (0 if spec.host_ipc else kernel.CLONE_NEWIPC))
+            if spec.users:
+                self._enter_own_users(spec, directory)
+            else:
+                kernel.unshare(kernel.CLONE_NEWUTS | (0 if spec.host_ipc else kernel.CLONE_NEWIPC))
             if spec.hostname:
                 kernel.sethostname(spec.hostname)
-            if spec.netns and spec.sysctls:
-                with open(spec.netns, "rb") as network:
-                    kernel.setns(network.fileno(), kernel.CLONE_NEWNET)
-            for name, value in spec.sysctls.items():
+            if spec.netns and (spec.sysctls or spec.users):
+                _enter(Path(spec.netns))
+            wanted = id_maps.sysctls(spec.sysctls) if spec.users and spec.netns else spec.sysctls
+            for name, value in wanted.items():
                 _write_sysctl(spec, name, value)
+            if spec.users:
+                self._show(directory)
+                return
             kernel.pin("uts", directory / "uts")
             if not spec.host_ipc:
                 kernel.pin("ipc", directory / "ipc")
 
+    def _enter_own_users(self, spec: SandboxSpec, directory: Path) -> None:
+        """This thread stays the host's root, in namespaces that belong to the sandbox's users."""
+        id_maps.make(directory, spec.users)
+        for kind in ("ipc", "uts"):
+            _enter(directory / kind)
+
+    def _show(self, directory: Path) -> None:
+        """What its containers need of the host, as they are to see it. In the sandbox's network namespace."""
+        user, settings = directory / id_maps.USER, self._settings
+        settings.mount_points_dir.mkdir(parents=True, exist_ok=True)
+        # Without what other tools have mounted there: such mounts cannot be shifted once more.
+        id_maps.show(settings.storage_root / "overlay", directory / id_maps.LAYERS, user, recursive=False)
+        id_maps.show(settings.mount_points_dir, directory / id_maps.POINTS, user, recursive=False)
+        # crun would show the host's network interfaces there, because nobody here may mount one of this namespace.
+        (directory / id_maps.SYSFS).mkdir()
+        flags = kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+        kernel.mount("sysfs", str(directory / id_maps.SYSFS), "sysfs", flags)
+
+    def _free_users(self) -> int:
+        with self._giving:
+            base = id_maps.free_base({*(spec.users for spec in self.all()), *self._ranges})
+            self._ranges.add(base)
+        return base
+
     def _hold_pid_namespace(self, spec: SandboxSpec, directory: Path) -> None:
         command = ["unshare", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", f"echo ready; exec >&-; {REAPER}"]
+        if spec.users:
+            command = ["nsenter", f"--user={directory / id_maps.USER}", *command]
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         )
@@ -149,6 +204,11 @@ class Sandboxes:
         kernel.mount(f"/proc/{child}/ns/pid", str(path), "none", kernel.MS_BIND)
         # It ends with the sandbox's cgroup; until then it is nobody's to wait for.
         self._holders[spec.id] = process
+
+
+def _enter(namespace: Path) -> None:
+    with open(namespace, "rb") as pinned:
+        kernel.setns(pinned.fileno())
 
 
 def _children(pid: int) -> list[str]:

@@ -63,7 +63,6 @@ MANIFESTS = [
     pod("reborn", restartPolicy="Always", main={
         "resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "32Mi"}},
         "resizePolicy": [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]}),
-    pod("own-users", hostUsers=False),
     pod("armoured", **secured(appArmorProfile={"type": "Localhost", "localhostProfile": "none"})),
     pod("own-filter", **secured(seccompProfile={"type": "Localhost", "localhostProfile": "none.json"})),
     pod("on-disk", "echo a > /v/f; grep -c ' /v tmpfs' /proc/mounts; cat /v/f; stat -c %a /v", **mounted(EMPTY)),
@@ -202,7 +201,6 @@ def test_a_container_may_want_a_restart_for_other_resources(live):
 
 
 def test_what_this_node_cannot_promise_is_refused(live):
-    assert "user namespaces" in live.event("own-users", "FailedCreatePodSandBox")
     eventually(lambda: live.pod("armoured")["status"]["phase"] == "Failed", "the refusal", 10)
     assert live.pod("armoured")["status"]["reason"] == "AppArmor"
     assert "seccomp profile" in live.waits("own-filter", "CreateContainerError")

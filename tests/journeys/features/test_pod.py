@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster_builders import eventually
+from cluster_builders import eventually, pids_of
 from pod_cluster import FOREVER, container, mounted, pod
 
 pytestmark = pytest.mark.host
@@ -46,6 +46,8 @@ MANIFESTS = [
     pod("from-file", "echo $COLOUR-$NONE-", volumes=[{"name": "v", "emptyDir": {}}], initContainers=[
         container("first", "echo \"COLOUR='deep red' # so\" > /v/settings.env", volumeMounts=NOTES)],
         main={"env": [of_file("COLOUR"), of_file("NONE", optional=True)]}),
+    pod("own-users", f"cat /proc/self/uid_map; touch /v/f /x; stat -c '%u %g' /v/f /x; ls /sys/class/net; {FOREVER}",
+        hostUsers=False, securityContext={"fsGroup": 77}, **mounted({"emptyDir": {}})),
     runtime_class("plain", "crun"), runtime_class("virtual", "kata"),
     pod("plainly", "echo here", runtimeClassName="plain"),
     pod("virtually", runtimeClassName="virtual"),
@@ -126,6 +128,14 @@ def test_a_class_of_runtimes_is_known_or_not(live):
     assert live.told("plainly") == "here\n"
     assert live.event("virtually", "FailedCreatePodSandBox").endswith('no runtime for "kata" is configured')
     eventually(lambda: live.pod("unsafe")["status"].get("reason") == "SysctlForbidden", "the refusal", 10)
+
+
+def test_a_pod_may_have_users_that_are_nobody_on_the_host(live):
+    live.ready("own-users")
+    first, base, count, *rest = eventually(lambda: live.log("own-users"), "its words").split()
+    assert (first, count, rest) == ("0", "65536", ["0", "77", "0", "0", "eth0", "lo"])
+    shell = pids_of(live.status("own-users")["containerID"].partition("//")[2])[0]
+    assert Path(f"/proc/{shell}").stat().st_uid == int(base) >= 1 << 20
 
 
 def test_a_file_on_the_node_is_a_pod_whatever_happens_in_the_api(live):
