@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tiphys.cli.main import UsageError
-from tiphys.cluster import saved
+from tiphys.cluster import reservations, saved
 from tiphys.cluster.settings import DATA_DIR, RUN_DIR, Settings
 
 T = TypeVar("T")
@@ -42,6 +42,11 @@ def add_network(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--registry-mirror", action="append", metavar="REGISTRY=HOST[:PORT]", help="ask this host first")
     sub.add_argument("--storage-root", type=Path, metavar="DIR", help="the images (containers/storage)")
     sub.add_argument("--static-pods", type=Path, metavar="DIR", help="manifests of pods that this node runs by itself")
+    sub.add_argument("--system-reserved", metavar="cpu=200m,memory=512Mi", help="what pods may not ask for")
+    hard = standard.eviction_hard.partition(",")[0]
+    sub.add_argument("--eviction-hard", metavar="RULES", help=f"when pods give way at once, as {hard},…")
+    sub.add_argument("--eviction-soft", metavar="RULES", help="when they give way after a while")
+    sub.add_argument("--eviction-soft-grace-period", metavar="TIMES", help="that while, as memory.available=90s")
 
 
 def add_user_kubeconfig(sub: argparse.ArgumentParser) -> None:
@@ -80,11 +85,22 @@ def settings(options: argparse.Namespace) -> Settings:
         asked |= {"storage_root": options.storage_root.resolve(), "storage_run": base.run_dir}
     if getattr(options, "static_pods", None):
         asked["static_pods"] = options.static_pods.resolve()
-    return dataclasses.replace(base, **{name: value for name, value in asked.items() if value is not None})
+    made = dataclasses.replace(base, **{name: value for name, value in asked.items() if value is not None})
+    _check(made)
+    return made
+
+
+def _check(made: Settings) -> None:
+    """What a node could not begin with is said here, before anything is started."""
+    try:
+        reservations.check(made)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 _PORTS = ("port", "node_port", "ingress_http_port", "ingress_https_port")
-_PLAIN = (*_PORTS, "node_name", "pod_cidr", "service_cidr", "bridge", "memory")
+_EVICTION = ("eviction_hard", "eviction_soft", "eviction_soft_grace_period")
+_PLAIN = (*_PORTS, "node_name", "pod_cidr", "service_cidr", "bridge", "memory", "system_reserved", *_EVICTION)
 
 
 def _fresh(data_dir: Path) -> Settings:

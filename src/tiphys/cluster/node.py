@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from tiphys.apiserver.health import version
 from tiphys.client.client import Client
 from tiphys.client.informer import Informers
-from tiphys.cluster import identities
+from tiphys.cluster import identities, reservations
 from tiphys.cluster.dns_service import publish
 from tiphys.cluster.failures import CannotServe
 from tiphys.cluster.identities import Identities
@@ -86,6 +86,10 @@ def node_settings(settings: Settings, node_ip: str) -> NodeSettings:
         cluster_domain=settings.cluster_domain,
         pod_cidr=settings.pod_cidr,
         image_dir=settings.storage_root,
+        system_reserved=reservations.system_reserved(settings.system_reserved),
+        eviction_hard=settings.eviction_hard,
+        eviction_soft=settings.eviction_soft,
+        eviction_soft_grace_period=settings.eviction_soft_grace_period,
         static_pods_dir=settings.static_pods,
     )
 

@@ -11,6 +11,8 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tiphys.node.pressure.thresholds import DEFAULT_HARD
+
 DATA_DIR = Path("/var/lib/tiphys")
 RUN_DIR = Path("/run/tiphys")
 API_PORT = 6443
@@ -24,7 +26,8 @@ class Settings:
 
     `address` is where kubeconfigs find the API, `advertise` where pods do (empty: the address of the default route).
 
-    `static_pods` is a directory of manifests of pods that the node runs by itself.
+    `static_pods` is a directory of manifests of pods that the node runs by itself. `system_reserved` and `eviction_*`
+    are written as the kubelet's options of these names.
 
     `ingress_http_port` and `ingress_https_port` are taken when there is an Ingress; 0 for the first serves none.
 
@@ -55,6 +58,10 @@ class Settings:
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[tuple[str, str], ...] = ()  # (registry, mirror)
     static_pods: Path | None = None
+    system_reserved: str = ""
+    eviction_hard: str = DEFAULT_HARD
+    eviction_soft: str = ""
+    eviction_soft_grace_period: str = ""
     kubeconfig: Path | None = None
     token_file: Path | None = None
 
