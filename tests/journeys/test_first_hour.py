@@ -101,6 +101,27 @@ def test_no_request_fails_while_versions_change(web, requests):
     assert (load.failures, load.versions) == ([], {"1", "2"})
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_of_a_hundred_thousand_requests_none_fails_while_pods_come_and_go(web):
+    """Rolling updates, scaling out and in, and a drain that leaves what a budget keeps."""
+    web.kubectl("create", "poddisruptionbudget", "web", "--selector=tier=web", "--min-available=1")
+    with load_on(PAGE + "/api") as load:
+        while load.answers < 100_000 and not load.failures:
+            for number in (2, 1):
+                web.kubectl("set", "image", "deployment/web", f"web=localhost/guestbook-web:{number}")
+                web.settle("web")
+            for count in (6, 2):
+                web.kubectl("scale", "deployment/web", f"--replicas={count}")
+                web.settle("web")
+            drained = web.try_kubectl("drain", "here", "--pod-selector=tier=web", "--ignore-daemonsets", "--timeout=3s")
+            assert "violate the pod's disruption budget" in drained.stderr
+            web.kubectl("uncordon", "here")
+            web.settle("web")
+    web.kubectl("delete", "poddisruptionbudget", "web")
+    assert load.failures == []
+
+
 def test_a_broken_image_stops_the_rollout_and_undo_restores_it(web):
     old = {pod["metadata"]["name"] for pod in web.pods("tier=web")}
     web.kubectl("set", "image", "deployment/web", "web=localhost/guestbook-web:none")
