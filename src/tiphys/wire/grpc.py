@@ -10,6 +10,7 @@ A gRPC library was the other way; docs/decisions/0005-own-grpc.md has its price.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import socket
 import struct
@@ -195,7 +196,12 @@ async def serve(listener: socket.socket, methods: Mapping[str, Method]) -> None:
             await turns.acquire()
             accepted, _ = await loop.sock_accept(listener)
             task = group.create_task(_serve_connection(accepted, methods), name="gRPC connection")
-            task.add_done_callback(lambda _: turns.release())
+            task.add_done_callback(functools.partial(_ended, accepted, turns))
+
+
+def _ended(accepted: socket.socket, turns: asyncio.Semaphore, _: asyncio.Task[None]) -> None:
+    accepted.close()  # also of a task that was cancelled before it began
+    turns.release()
 
 
 async def _serve_connection(accepted: socket.socket, methods: Mapping[str, Method]) -> None:

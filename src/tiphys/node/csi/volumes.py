@@ -43,8 +43,11 @@ Wake = Callable[[], None]
 
 CSI_DRIVERS = resources.get("storage.k8s.io", "v1", "csidrivers")
 ATTACHMENTS = resources.get("storage.k8s.io", "v1", "volumeattachments")
-# Drivers that want to be asked again and again are asked as often as the kubelet looks at a pod.
-REPUBLISH_SECONDS = 90.0
+# Drivers that want to be asked again and again are asked as often as the kubelet looks at a pod, and as often is seen
+# whether a volume has become larger.
+AGAIN_SECONDS = 90.0
+# As in messages.py, which is imported when there is a driver.
+CAN_EXPAND = 3
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +146,10 @@ class CsiVolumes:
         """A volume that a claim is bound to; it grows to what the claim was given. VolumeProblem."""
         wanted = request.of_volume(bound.volume, read_only=bound.read_only)
         path = await self.show(context, wanted)
-        await self._growth.grow(self._driver(wanted), wanted, bound, Path(path))
+        driver = self._driver(wanted)
+        await self._growth.grow(driver, wanted, bound, Path(path))
+        if driver.can(CAN_EXPAND):
+            self._published[Path(path)] = self._now()
         return path
 
     async def show(self, context: Context, wanted: Wanted) -> str:
@@ -168,10 +174,10 @@ class CsiVolumes:
         return str(target)
 
     def due_at(self, uid: str) -> float:
-        """When a driver is to be asked again; 0.0 is never."""
+        """When the pod's volumes are to be looked at again; 0.0 is never."""
         root = self._settings.pods_dir / uid
         times = [at for target, at in self._published.items() if at and target.is_relative_to(root)]
-        return min(times) + REPUBLISH_SECONDS if times else 0.0
+        return min(times) + AGAIN_SECONDS if times else 0.0
 
     def _driver(self, wanted: Wanted) -> Driver:
         driver = self.drivers.get(wanted.driver)
