@@ -158,6 +158,7 @@ def test_a_rollout_goes_node_by_node():
     assert lost(daemonset(image="v2"), *map(daemon, ("n1", "n2", "n3"))) == ["log-n1"]
     assert lost(daemonset(image="v2"), daemon("n1", NEW, ready=False), daemon("n2"), daemon("n3")) == []
     assert lost(daemonset(image="v2"), daemon("n1", deleting=True), daemon("n2"), daemon("n3")) == []
+    assert lost(daemonset(image="v2"), daemon("n2"), daemon("n3")) == []
     assert lost(daemonset(image="v2", unavailable="50%"), *map(daemon, ("n1", "n2", "n3"))) == ["log-n1", "log-n2"]
 
 

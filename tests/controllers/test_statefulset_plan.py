@@ -161,6 +161,11 @@ def test_as_many_go_at_once_as_may_be_away():
     assert updated(parallel, *gone) == ["db-2"]
 
 
+def test_a_pod_that_is_being_made_is_away():
+    for rolling_spec in (rolling(3), rolling(3, maxUnavailable=1)):
+        assert updated(changed(rolling_spec, **PARALLEL), member(0), member(1)) == []
+
+
 def test_an_old_pod_that_is_away_anyway_goes_before_those_that_are_well():
     parallel = changed(rolling(3, maxUnavailable=1), **PARALLEL)
     assert updated(parallel, member(0, ready=False), member(1), member(2)) == ["db-0"]

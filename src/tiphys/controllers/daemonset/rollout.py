@@ -36,8 +36,8 @@ def _pair(survey: Survey, place: Place) -> tuple[Object | None, Object | None] |
 
 
 def _relevant(survey: Survey) -> Sequence[Place]:
-    """Nodes with pods. A pod that may stay but could not begin again is not replaced."""
-    return [place for place in survey.places if place.pods and place.suits.begins]
+    """Nodes that should have a pod. One that may stay but could not begin again is not replaced."""
+    return [place for place in survey.places if place.suits.begins]
 
 
 def _replace(survey: Survey, unavailable: int) -> Step:
@@ -46,7 +46,7 @@ def _replace(survey: Survey, unavailable: int) -> Step:
         pair = _pair(survey, place)
         new, old = pair if pair is not None else (None, None)
         if (new is None) == (old is None):
-            away += 1  # between an old and a new one, or to be put in order first
+            away += 1  # without one, between an old and a new one, or to be put in order first
         elif new is not None:
             away += not survey.is_available(new)
         elif old is not None and not survey.is_available(old):

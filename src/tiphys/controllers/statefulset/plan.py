@@ -189,7 +189,7 @@ class _Steps:
             return []
         rolling = strategy.get("rollingUpdate") or {}
         wanted = ordinals(self.statefulset)
-        targets = [self.pods[n] for n in reversed(wanted[rolling.get("partition") or 0 :]) if n in self.pods]
+        targets = [self.pods.get(ordinal) for ordinal in reversed(wanted[rolling.get("partition") or 0 :])]
         if rolling.get("maxUnavailable") is None:
             return self._roll_one(targets)
         return self._roll_some(targets, max(resolve(rolling["maxUnavailable"], len(wanted), up=False), 1))
@@ -197,19 +197,20 @@ class _Steps:
     def _is_old(self, pod: Object) -> bool:
         return not is_of(pod, self.versions.update) and not is_deleting(pod)
 
-    def _roll_one(self, targets: Sequence[Object]) -> list[Command]:
+    def _roll_one(self, targets: Sequence[Object | None]) -> list[Command]:
         """The highest old one, once all above it are new and well."""
         for pod in targets:
-            if self._is_old(pod):
+            if pod is not None and self._is_old(pod):
                 return [self._delete(pod)]
-            if not self._is_healthy(pod):
+            if pod is None or not self._is_healthy(pod):
                 return []
         return []
 
-    def _roll_some(self, targets: Sequence[Object], most: int) -> list[Command]:
+    def _roll_some(self, targets: Sequence[Object | None], most: int) -> list[Command]:
         """As many as may be away at once. An old one that is not well is away already: its turn costs nothing."""
-        room = most - sum(not self._is_healthy(pod) for pod in self.pods.values())
-        old = [pod for pod in targets if self._is_old(pod)]
+        wanted = [self.pods.get(ordinal) for ordinal in ordinals(self.statefulset)]
+        room = most - sum(pod is None or not self._is_healthy(pod) for pod in wanted)
+        old = [pod for pod in targets if pod is not None and self._is_old(pod)]
         well = [pod for pod in old if self._is_healthy(pod)][: max(room, 0)]
         return [self._delete(pod) for pod in old if pod in well or not self._is_healthy(pod)]
 
