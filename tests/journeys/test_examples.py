@@ -80,3 +80,19 @@ def test_claims_keep_notes_and_their_sizes(cluster):
     eventually(lambda: cluster.kubectl("logs", "deployment/notes").count("was here") == 2, "the notes of both pods")
     cluster.kubectl("delete", "-f", EXAMPLE.parent / "05-storage" / "manifests")
     eventually(lambda: "default/notes" not in cluster.kubectl("get", "pv"), "the data went with their claim")
+
+
+def test_words_are_counted_by_hand_and_by_the_clock(cluster):
+    cluster.kubectl("apply", "-f", EXAMPLE.parent / "04-batch" / "manifests")
+    cluster.kubectl("wait", "--for=condition=complete", "job/count", "--timeout=60s")
+    said = cluster.kubectl("logs", "-l", "job-name=count").split("\n")
+    assert sorted(said) == ["", "count-0: 8 words", "count-1: 13 words", "count-2: 8 words"]
+    cluster.kubectl("create", "job", "report-now", "--from=cronjob/report")
+    cluster.kubectl("wait", "--for=condition=complete", "job/report-now", "--timeout=60s")
+    assert cluster.kubectl("logs", "job/report-now") == "29 words in all\n"
+    cluster.kubectl("patch", "configmap", "texts", "--type=json", "-p", '[{"op": "remove", "path": "/data/2.txt"}]')
+    cluster.kubectl("replace", "--force", "-f", EXAMPLE.parent / "04-batch" / "manifests" / "2-count.yaml")
+    cluster.kubectl("wait", "--for=condition=failed", "job/count", "--timeout=60s")
+    status = cluster.get("job", "count")["status"]
+    assert (status["completedIndexes"], status["failedIndexes"]) == ("0,1", "2")
+    cluster.kubectl("delete", "-f", EXAMPLE.parent / "04-batch" / "manifests")
