@@ -189,12 +189,18 @@ def _is_over(event: http2.Event) -> bool:
 
 async def serve(listener: socket.socket, methods: Mapping[str, Method]) -> None:
     """Answer until cancelled; a connection that misbehaves ends alone. Keys are `/package.Service/Method`."""
-    loop = asyncio.get_running_loop()
     turns = asyncio.Semaphore(CONNECTIONS_MAX)
     async with asyncio.TaskGroup() as group:
         while True:
             await turns.acquire()
-            accepted, _ = await loop.sock_accept(listener)
+            # Not `sock_accept`: cancelled at the wrong moment it loses what it has accepted.
+            await unix_sockets.called(listener)
+            try:
+                accepted, _ = listener.accept()
+            except BlockingIOError:  # gave up already
+                turns.release()
+                continue
+            accepted.setblocking(False)
             task = group.create_task(_serve_connection(accepted, methods), name="gRPC connection")
             task.add_done_callback(functools.partial(_ended, accepted, turns))
 

@@ -38,9 +38,8 @@ class Taker(Protocol):
         """Its socket is gone. Idempotent."""
 
 
-async def register(socket: str, takers: Mapping[str, Taker]) -> Info:
-    """Ask, hand over, tell. RpcError when it does not answer, Refused when it was not taken."""
-    info = await _ask(socket)
+async def hand_over(socket: str, info: Info, takers: Mapping[str, Taker]) -> None:
+    """Give a program to whoever takes it, and tell it how that went. RpcError, Refused when it was not taken."""
     try:
         taker = takers.get(info.kind)
         if taker is None:
@@ -50,10 +49,10 @@ async def register(socket: str, takers: Mapping[str, Taker]) -> Info:
         await _tell(socket, str(error))
         raise
     await _tell(socket, "")
-    return info
 
 
-async def _ask(socket: str) -> Info:
+async def ask(socket: str) -> Info:
+    """Who it is. RpcError, Refused."""
     raw = await grpc.call(Target(socket), messages.GET_INFO, b"", ASK_SECONDS)
     try:
         told = messages.TABLE.decode("PluginInfo", raw)

@@ -84,7 +84,9 @@ class PluginRegistry:
         known.task.cancel()
         if known.info is not None and not self._is_named_by_another(known.info):
             log.info("%s %s is gone", known.info.kind, known.info.name)
-            await self._takers()[known.info.kind].remove(known.info)
+            taker = self._takers().get(known.info.kind)
+            if taker is not None:
+                await taker.remove(known.info)
 
     def _is_named_by_another(self, info: Info) -> bool:
         """During an update the new one may be there before the old one is gone."""
@@ -92,20 +94,21 @@ class PluginRegistry:
 
     async def _register(self, path: str) -> None:
         """Until it has worked, or the socket is gone. The program may not listen yet."""
-        from tiphys.node.plugins.registrar import Refused, register
+        from tiphys.node.plugins.registrar import Refused, ask, hand_over
         from tiphys.wire.grpc import RpcError
 
         delay = RETRY_FIRST_SECONDS
         while True:
             try:
-                info = await register(path, self._takers())
+                # Known before it is handed over: while that goes on, its predecessor may go.
+                self._known[path].info = info = await ask(path)
+                await hand_over(path, info, self._takers())
             except (RpcError, Refused) as error:
                 log.warning("the plugin at %s is not registered (again in %.1f s): %s", path, delay, error)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, RETRY_MAX_SECONDS)
             else:
                 log.info("%s %s is registered", info.kind, info.name)
-                self._known[path].info = info
                 return
 
 
