@@ -42,6 +42,7 @@ MANIFESTS = [
     workload("Deployment", "web", WATCHED, replicas=2),
     workload("Deployment", "tried", WATCHED),
     workload("StatefulSet", "db", WATCHED, replicas=2, serviceName="db"),
+    workload("DaemonSet", "watch", WATCHED),
     workload("DaemonSet", "log", WATCHED | {"tiphys.io/on-failure": "pause"}),
     workload("Deployment", "follows", {"tiphys.io/restart-on-change": "true"}, USES),
     workload("Deployment", "late", {"tiphys.io/depends-on": "job/migrate, sts/db"}),
@@ -72,14 +73,16 @@ def break_(live, kind, app):
     live.kubectl("set", "env", f"{kind}/{app}", "BREAK=yes")
 
 
-@pytest.mark.parametrize(("kind", "app"), [("deployment", "web"), ("statefulset", "db")])
-def test_a_rollout_that_fails_goes_back_and_all_is_well_again(live, kind, app):
-    came_through(live, kind, app, 2)
+@pytest.mark.parametrize(
+    ("kind", "app", "count"), [("deployment", "web", 2), ("statefulset", "db", 2), ("daemonset", "watch", 1)]
+)
+def test_a_rollout_that_fails_goes_back_and_all_is_well_again(live, kind, app, count):
+    came_through(live, kind, app, count)
     good = live.get(kind, app)["metadata"]["annotations"][GOOD]
     break_(live, kind, app)
     told = live.event(app, "RolloutRolledBack")
     assert f"to {good}:" in told and "ended with exit code 3" in told
-    came_through(live, kind, app, 2)
+    came_through(live, kind, app, count)
     annotations = live.get(kind, app)["metadata"]["annotations"]
     assert annotations[GOOD] == good and annotations["tiphys.io/failed-revision"] != good
 
