@@ -16,7 +16,7 @@ from tiphys.reconcile.tools import Tools
 
 Object = dict[str, Any]
 
-WAITING_FOR = "waiting for"
+WAITING_FOR, DEPENDENT = "waiting for", "dependent"
 SERVICE_NAME = "kubernetes.io/service-name"
 SLICES = resources.get("discovery.k8s.io", "v1", "endpointslices")
 SERVICES = resources.get("", "v1", "services")
@@ -40,6 +40,8 @@ class DependenciesController:
         self._kinds: dict[str, Informer] = {kind.name: tools.informers.of(kind) for kind in (*WORKLOADS, SERVICES)}
         self._kinds["pods"] = self._pods
         self._pods.add_index(WAITING_FOR, _waiting_for)
+        for name in (*(kind.name for kind in WORKLOADS), "pods"):
+            self._kinds[name].add_index(DEPENDENT, _dependent)
         sources: dict[Any, KeysOf] = {
             informer: self._keys_of(name) for name, informer in self._kinds.items() if name != "pods"
         }
@@ -111,12 +113,9 @@ class DependenciesController:
     def _needs(self, namespace: str) -> dict[Node, list[Node]]:
         """Who depends on whom in a namespace."""
         found: dict[Node, list[Node]] = {}
-        for resource in WORKLOADS:
-            for obj in self._kinds[resource.name].list(namespace):
-                found[resource.name, name_of(obj)] = [(one.resource, one.name) for one in _dependencies(obj)]
-        for pod in self._pods.list(namespace):
-            if controller_of(pod) is None and is_gated(pod):
-                found["pods", name_of(pod)] = [(one.resource, one.name) for one in _dependencies(pod)]
+        for name in (*(kind.name for kind in WORKLOADS), "pods"):
+            for obj in self._kinds[name].by(DEPENDENT, namespace):
+                found[name, name_of(obj)] = [(one.resource, one.name) for one in _dependencies(obj)]
         return found
 
 
@@ -134,3 +133,9 @@ def _waiting_for(pod: Object) -> Iterable[str]:
     """Files a gated pod under all that it depends on."""
     if is_gated(pod):
         yield from (f"{namespace_of(pod)}/{one.resource}/{one.name}" for one in _dependencies(pod))
+
+
+def _dependent(obj: Object) -> Iterable[str]:
+    """Files what depends on something by itself under its namespace: a pod's owner speaks for the pod."""
+    if DEPENDS_ON in annotations_of(obj) and (obj["kind"] != "Pod" or (controller_of(obj) is None and is_gated(obj))):
+        yield namespace_of(obj)
