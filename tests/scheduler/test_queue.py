@@ -93,3 +93,14 @@ def test_other_labels_are_worth_another_attempt():
     queue.refuse(queue.pop(), frozenset(("Insufficient cpu",)))
     queue.put(key(pod("a")), pod("a", labels={"app": "other"}))
     assert name(queue.pop()) == "a"
+
+
+def test_an_event_asks_only_those_whom_it_is_about():
+    queue, asked = queued(pod("a"), pod("b")), []
+    for reason in ("Insufficient cpu", "Too many pods"):
+        queue.refuse(queue.pop(), frozenset((reason,)))
+    queue.wake(lambda waiting: asked.append(name(waiting)), about=["Too many pods"])
+    assert asked == ["b"]
+    queue.drop(key(pod("b")))
+    queue.wake(lambda waiting: asked.append(name(waiting)), about=["Too many pods"])
+    assert asked == ["b"] and not queue._by_reason.get("Too many pods")

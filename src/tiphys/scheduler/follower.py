@@ -112,7 +112,7 @@ class Follower:
         if held is not None:
             freed = held.node != node or takes_less(ledger.get(uid_of(pod)), held)
             self._queue.wake(hints.after_pod_left(self._state, held.pod, held.node, freed=freed))
-        self._queue.wake(hints.after_pod_came(self._state, pod))
+        self._queue.wake(hints.after_pod_came(self._state, pod), hints.COMPANY)
 
     def _nominated(self, old: Object | None, pod: Object) -> None:
         """Somebody has promised the pod a node, or takes that back; what is not said yet may be under way."""

@@ -28,6 +28,8 @@ NEIGHBOURS = frozenset((affinity.NOT_NEAR, affinity.TOO_NEAR, affinity.KEPT_AWAY
 PLACES = frozenset(
     (volume_needs.ELSEWHERE, volume_needs.OTHER_ZONE, volume_needs.NOTHING_TO_BIND, volume_needs.NO_SPACE)
 )
+# What a pod that came can help; each pod that is placed asks.
+COMPANY = frozenset((affinity.NOT_NEAR, spread.TOO_SKEWED))
 FIXED = frozenset((*filters.STATIC_REASONS, filters.NOT_PINNED))
 
 

@@ -11,7 +11,8 @@ import asyncio
 import heapq
 import itertools
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,8 +50,9 @@ class SchedulingQueue:
         self._now = now
         self._heap: list[tuple[int, int, Waiting]] = []
         self._all: dict[Key, Waiting] = {}
-        # Those with reasons, by order: what an event has to look through.
+        # Those with reasons, by order, and the same by reason: what an event has to look through.
         self._refused: dict[int, Waiting] = {}
+        self._by_reason: defaultdict[str, dict[int, Waiting]] = defaultdict(dict)
         self._numbers = itertools.count()
         self._available = asyncio.Event()
 
@@ -75,7 +77,7 @@ class SchedulingQueue:
         held = self._all.pop(key, None)
         if held is not None:
             held.gone = True
-            self._refused.pop(held.order, None)
+            self._unfile(held)
             self._stop_timer(held)
 
     def pop(self) -> Waiting | None:
@@ -97,18 +99,25 @@ class SchedulingQueue:
         waiting.reasons, waiting.asks = reasons, asks
         if not waiting.gone:
             self._refused[waiting.order] = waiting
+            for reason in reasons:
+                self._by_reason[reason][waiting.order] = waiting
 
     def fail(self, waiting: Waiting) -> None:
         """The attempt itself failed (the binding was refused): try again after the back-off."""
         waiting.attempts, waiting.tried_at = waiting.attempts + 1, self._now()
         if not waiting.gone:
+            self._unfile(waiting)
             waiting.reasons = frozenset()
             self._later(waiting)
 
-    def wake(self, helps: Callable[[Waiting], bool]) -> None:
-        """Something changed: try the pods again whose reasons it can lift."""
-        for waiting in list(self._refused.values()):
-            if waiting.timer is None and helps(waiting):
+    def wake(self, helps: Callable[[Waiting], bool], about: Iterable[str] | None = None) -> None:
+        """Something changed: try the pods again whose reasons it can lift; only those refused for one of `about`."""
+        if about is None:
+            asked = list(self._refused.values())
+        else:
+            asked = [waiting for reason in about for waiting in self._by_reason.get(reason, {}).values()]
+        for waiting in asked:
+            if waiting.reasons is not None and waiting.timer is None and helps(waiting):
                 self._later(waiting)
 
     def retry(self, key: Key) -> None:
@@ -132,11 +141,20 @@ class SchedulingQueue:
 
     def _activate(self, waiting: Waiting) -> None:
         self._stop_timer(waiting)
+        self._unfile(waiting)
         waiting.reasons = None
-        self._refused.pop(waiting.order, None)
         priority = int(waiting.pod["spec"].get("priority") or 0)
         heapq.heappush(self._heap, (-priority, waiting.order, waiting))
         self._available.set()
+
+    def _unfile(self, waiting: Waiting) -> None:
+        if self._refused.pop(waiting.order, None) is None:
+            return
+        for reason in waiting.reasons or ():
+            filed = self._by_reason[reason]
+            del filed[waiting.order]
+            if not filed:
+                del self._by_reason[reason]
 
     @staticmethod
     def _stop_timer(waiting: Waiting) -> None:

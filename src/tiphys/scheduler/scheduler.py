@@ -103,7 +103,7 @@ class Scheduler:
         state.volumes.promise(claims or (), name)
         self._forget_promise(pod, name)
         state.ledger.place(pod, name, asks.shape)
-        self._queue.wake(hints.after_pod_came(state, pod))
+        self._queue.wake(hints.after_pod_came(state, pod), hints.COMPANY)
         group.create_task(self._bind(waiting, name, claims or ()))
         return True
 
@@ -165,10 +165,10 @@ class Scheduler:
         """Look for room that can be made, and tell the user; the pod waits for an event that can help."""
         self._queue.refuse(waiting, refusal.kinds, asks)
         pod, message = waiting.pod, refusal.message
-        if refusal.at_all:
-            return self._tell(pod, f"{message} not found", None)
         if not refusal.nodes:
             return self._tell(pod, message, None)
+        if refusal.at_all:  # what Kubernetes' plugins say that were not asked
+            return self._tell(pod, f"{message} not found", None)
         made = preempt(self._state, asks, refusal, list(self._budgets.list()), random.random())
         if isinstance(made, Candidate):
             self._state.nominations.put(self._state.ledger.placed(pod, made.node, asks.shape))
