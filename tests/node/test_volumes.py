@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,30 @@ def test_a_host_path_is_checked_against_its_type(tmp_path):
         prepare(tmp_path, {"name": "h", "hostPath": {"path": str(tmp_path / "file"), "type": "Directory"}})
     made = {"name": "h", "hostPath": {"path": str(tmp_path / "new"), "type": "DirectoryOrCreate"}}
     assert prepare(tmp_path, made)[0].paths["h"] == str(tmp_path / "new") and (tmp_path / "new").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("Directory", "a directory"), ("File", "a file"), ("Socket", "a socket file"),
+        ("BlockDevice", "a block device"), ("CharDevice", "a character device"), ("DirectoryOrCreate", "a directory"),
+    ],
+)  # fmt: skip
+def test_a_host_path_of_another_type_is_named(tmp_path, kind, what):
+    (tmp_path / "it").mkdir()
+    path = tmp_path / "it" / "none" if kind == "Directory" else tmp_path / "it"
+    path = Path("/dev/null") if kind == "DirectoryOrCreate" else path
+    with pytest.raises(VolumesFailed, match=f"hostPath type check failed: {path} is not {what}"):
+        prepare(tmp_path, {"name": "h", "hostPath": {"path": str(path), "type": kind}})
+
+
+def test_host_paths_that_are_what_they_should_be_are_used(tmp_path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+    wanted = {"Socket": tmp_path / "s", "CharDevice": "/dev/null", "FileOrCreate": tmp_path / "f", "": tmp_path / "new"}
+    volumes = [{"name": f"v{n}", "hostPath": {"path": str(p), "type": k}} for n, (k, p) in enumerate(wanted.items())]
+    assert list(prepare(tmp_path, *volumes)[0].paths.values()) == [str(path) for path in wanted.values()]
+    assert (tmp_path / "f").is_file() and (tmp_path / "new").is_dir()
 
 
 def test_released_volumes_leave_nothing(tmp_path):

@@ -54,7 +54,7 @@ def grow_mounted(device: Path) -> bool:
 
 def mount(device: Path, target: Path, options: Sequence[str]) -> None:
     """Blocks that are freed inside are given back to the disk."""
-    run(["mount", "-t", "ext4", "-o", ",".join(("discard", "nodev", "nosuid", *options)), str(device), str(target)])
+    run(["mount", "-t", "ext4", "-o", ",".join(("discard", *options)), str(device), str(target)])
 
 
 def run(words: Sequence[str], *, good: Sequence[int] = (0,)) -> None:

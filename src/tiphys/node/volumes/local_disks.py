@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiphys.node.volumes import file_systems, loops, mounts
+from tiphys.node.volumes.mounts import Mount
 
 IMAGE, DISK, DATA = "image", "disk", "data"
 _UNFINISHED, _REMOVED = ".unfinished", ".removed"
@@ -96,9 +97,11 @@ class LocalDisks:
     def close_unused(self) -> None:
         """Unmount and detach what no pod shows any more."""
         with self._lock:
-            for entry in self._entries():
-                if not self._users(entry.name):
-                    self._close(entry)
+            opened = self._opened()
+            shown = self._shown() if opened else []
+            for name, device in opened.items():
+                if not _points_of(device, shown):
+                    self._close(self._directory / name)
 
     def close_all(self) -> None:
         """Before the machine, or all of it, goes."""
@@ -122,10 +125,9 @@ class LocalDisks:
 
     def shown_at(self, target: Path) -> str:
         """The volume that is bound there; "" if none of ours is."""
-        for entry in self._entries():
-            if target in self._users(entry.name):
-                return entry.name
-        return ""
+        shown = self._shown()
+        opened = self._opened().items()
+        return next((name for name, device in opened if target in _points_of(device, shown)), "")
 
     # parts
 
@@ -183,17 +185,20 @@ class LocalDisks:
 
     def _users(self, name: str) -> list[Path]:
         """Where pods show the volume, by the mounts of the kernel."""
-        image = self._image(name)
-        device = loops.find(image) if image.exists() else None
-        if device is None:
-            return []
-        number = os.stat(device).st_rdev
-        return [
-            mount.point
-            for mount in mounts.read()
-            if mount.point.is_relative_to(self._pods_dir)
-            and (mount.device == number or mount.root == f"/{device.name}")
-        ]
+        device = loops.find(self._image(name))
+        return [] if device is None else _points_of(device, self._shown())
+
+    def _opened(self) -> dict[str, Path]:
+        """The device of each volume that has one, by the volume's name: one look at all of them."""
+        found = {}
+        for device, backing in loops.devices():
+            image = Path(backing)
+            if image.name == IMAGE and image.parent.parent == self._directory:
+                found[image.parent.name] = device
+        return found
+
+    def _shown(self) -> list[Mount]:
+        return [mount for mount in mounts.read() if mount.point.is_relative_to(self._pods_dir)]
 
     def _close(self, entry: Path) -> None:
         mounts.unmount_below(entry)
@@ -201,6 +206,12 @@ class LocalDisks:
         if device is not None:
             # Mounted ones go by themselves; this is for those that a pod had as a device.
             loops.detach(device)
+
+
+def _points_of(device: Path, shown: Sequence[Mount]) -> list[Path]:
+    """Where a device shows: its file system, or the device itself, which is a file of the devices' own file system."""
+    number, node = os.stat(device).st_rdev, ("devtmpfs", f"/{device.name}")
+    return [mount.point for mount in shown if mount.device == number or (mount.kind, mount.root) == node]
 
 
 def _rounded(size: int) -> int:
