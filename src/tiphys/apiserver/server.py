@@ -87,6 +87,9 @@ class ApiServer:
         self._addresses = AddressObjects(self._services, self.cache)
         self._extension = given.extension
         router = Router(given.extension.find, given.extension.has_group)
+        self._aggregator = given.extension.aggregator
+        if self._aggregator is not None:
+            self._aggregator.listeners.append(router.forget)
         special = {**special_verbs(given.reach), **given.extension.verbs}
         self._chain = Chain(router, Dispatcher(parts, special), given.guards, given.pages)
 
@@ -110,6 +113,8 @@ class ApiServer:
             tasks.create_task(self.cache.run())
             tasks.create_task(self._expiry.run())
             tasks.create_task(self._addresses.run(self.handle))
+            if self._aggregator is not None:
+                tasks.create_task(self._aggregator.run(self.handle))
 
     def _records(self, resource: Resource) -> Sequence[Record]:
         return self.cache.collection(resource).records
@@ -120,6 +125,8 @@ class ApiServer:
         advertised = boot.Advertised(settings.advertise_address, settings.advertise_port, settings.service_cidr)
         await boot.boot(self.handle, self.cache, advertised, local_storage=settings.local_storage)
         await boot.register(self.handle, self.cache, self._extension.served())
+        if self._aggregator is not None:
+            await self._aggregator.boot(self.handle)
         await self._addresses.settled()
 
     def drain(self) -> None:

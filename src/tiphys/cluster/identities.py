@@ -7,6 +7,7 @@ life is left or the server got another address.
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from tiphys.pki import authority, kubeconfig
 from tiphys.pki.authority import Authority, KeyPair
 
 CLUSTER = "tiphys"
+FRONT_CLIENT = "front-proxy-client"
 ADMIN, ADMIN_GROUP = "kubernetes-admin", "system:masters"
 # As whom the API server speaks to node agents.
 KUBELET_CLIENT = "kube-apiserver-kubelet-client"
@@ -29,7 +31,8 @@ _FAR_AWAY = ("192.0.2.1", 9)
 class Identities:
     """
     `authority` signs clients and servers alike; `admin` may do everything. `node` is what this machine's agent shows,
-    `kubelet_client` what the API server shows to agents.
+    `kubelet_client` what the API server shows to agents. `front_authority` vouches for `front_client` alone: servers of
+    other API groups believe what it says of who asks.
     """
 
     authority: Authority
@@ -37,17 +40,22 @@ class Identities:
     admin: KeyPair
     kubelet_client: KeyPair
     node: KeyPair
+    front_authority: Authority
+    front_client: KeyPair
 
 
 def load_or_create(settings: Settings, advertised: str) -> Identities:
     """What lies in the pki directory, completed and refreshed."""
     directory = settings.pki_dir
     signer = authority.load_or_create(directory, "ca", f"{CLUSTER}-ca")
+    front = authority.load_or_create(directory, "front-proxy-ca", "front-proxy-ca")
     names = server_names(settings, advertised)
     own = tuple(dict.fromkeys(name for name in (settings.node_name, advertised, "127.0.0.1", "localhost") if name))
 
-    def pair(stem: str, issue: Callable[[], KeyPair], addresses: tuple[str, ...] = ()) -> KeyPair:
-        found = _current(directory, stem, signer, addresses)
+    def pair(
+        stem: str, issue: Callable[[], KeyPair], addresses: tuple[str, ...] = (), by: Authority = signer
+    ) -> KeyPair:
+        found = _current(directory, stem, by, addresses)
         if found is None:
             found = issue()
             authority.save(directory, stem, found)
@@ -59,7 +67,22 @@ def load_or_create(settings: Settings, advertised: str) -> Identities:
         admin=pair("admin", lambda: signer.issue_client(ADMIN, (ADMIN_GROUP,))),
         kubelet_client=pair("kubelet-client", lambda: signer.issue_client(KUBELET_CLIENT)),
         node=pair("node", lambda: signer.issue_server(f"system:node:{settings.node_name}", own), own),
+        front_authority=front,
+        front_client=pair(FRONT_CLIENT, lambda: front.issue_client(FRONT_CLIENT), by=front),
     )
+
+
+def trust_of(identities: Identities) -> dict[str, str]:
+    """What servers of other API groups read to know us and our clients by."""
+    return {
+        "client-ca-file": identities.authority.bundle.decode("ascii"),
+        "requestheader-allowed-names": json.dumps([FRONT_CLIENT]),
+        "requestheader-client-ca-file": identities.front_authority.bundle.decode("ascii"),
+        "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+        "requestheader-group-headers": '["X-Remote-Group"]',
+        "requestheader-uid-headers": '["X-Remote-Uid"]',
+        "requestheader-username-headers": '["X-Remote-User"]',
+    }
 
 
 def _current(directory: Path, stem: str, signer: Authority, addresses: tuple[str, ...]) -> KeyPair | None:

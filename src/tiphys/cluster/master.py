@@ -17,13 +17,13 @@ from dataclasses import dataclass
 
 from tiphys.api import errors
 from tiphys.apiserver import answers, pages, secure, server
+from tiphys.apiserver.aggregation.aggregator import Aggregator
 from tiphys.apiserver.audit import AuditSettings
 from tiphys.apiserver.cache import Cache
-from tiphys.apiserver.extensions import Extension
+from tiphys.apiserver.extensions import Shown
 from tiphys.apiserver.metrics.extension import measured
 from tiphys.apiserver.secure import Security, SecuritySettings
 from tiphys.apiserver.server import ApiServer, Extras
-from tiphys.apiserver.subresources.connect import Reach
 from tiphys.cluster import identities
 from tiphys.cluster.failures import CannotServe
 from tiphys.cluster.identities import Identities
@@ -150,17 +150,20 @@ def _security(settings: Settings, store: Store) -> Security:
 
 
 def _api_server(
-    place: tuple[Settings, str, int], store: Store, security: Security, readiness: Readiness, reach: Reach
+    place: tuple[Settings, str, int], store: Store, security: Security, readiness: Readiness, reach: Nodes
 ) -> ApiServer:
     settings, advertised, port = place
+    trust = identities.trust_of(reach.keys)
 
     def extras(cache: Cache) -> Extras:
         given = security.extras(cache)
         # What is measured comes from nodes, and autoscalers ask for it: an API alone serves what kube-apiserver does.
-        extension, metrics = measured(cache, reach) if settings.run_controllers else (Extension(), None)
-        served = extension.served()
-        own = pages.builtin({"shutdown": readiness}, lambda: served)
-        own = [*own, metrics] if metrics is not None else own
+        if not settings.run_controllers:
+            own = pages.builtin({"shutdown": readiness})
+            return dataclasses.replace(given, pages=[*given.pages, *own], reach=reach)
+        aggregator = Aggregator(cache, reach.backend, trust)
+        extension, metrics = measured(cache, reach, aggregator)
+        own = [aggregator.page, *pages.builtin({"shutdown": readiness}, Shown(extension)), metrics]
         return dataclasses.replace(given, pages=[*given.pages, *own], reach=reach, extension=extension)
 
     own_settings = server.Settings(advertised, port, settings.service_cidr, local_storage=settings.run_controllers)

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import Any
 
 from tiphys.api import errors
+from tiphys.apiserver.aggregation.services import Backend
 from tiphys.cluster.identities import Identities
 from tiphys.pki import tls
 from tiphys.wire.messages import Handler
@@ -21,6 +22,7 @@ class Nodes:
     """The door `Reach`: nodes over TLS, with the API server's own certificate and theirs checked."""
 
     def __init__(self, keys: Identities) -> None:
+        self.keys = keys
         self._to_nodes = tls.client_context(keys.authority.bundle, keys.kubelet_client)
         self._to_anything = tls.unverified_client_context()
         self._pools: OrderedDict[tuple[str, str], HttpPool] = OrderedDict()
@@ -36,12 +38,27 @@ class Nodes:
     def address(self, host: str, port: int, *, tls: bool) -> Handler:
         return self._pool(f"{'https' if tls else 'http'}://{host}:{port}", "")
 
+    def backend(self, server: Backend) -> Handler:
+        """A server of another API group: it is shown the front proxy's certificate, and its own is checked."""
+        key = (f"https://{server.host}:{server.port}", repr((server.name, server.authorities)))
+        pool = self._pools.pop(key, None)
+        if pool is None:
+            if server.authorities is None:
+                context = tls.unverified_client_context(self.keys.front_client)
+            else:  # without any named, those of the system
+                context = tls.client_context(server.authorities or None, self.keys.front_client)
+            pool = HttpPool(key[0], tls=context, server_name=server.name)
+        return self._keep(key, pool)
+
     def _pool(self, url: str, node_name: str) -> HttpPool:
         pool = self._pools.pop((url, node_name), None)
         if pool is None:
             context = self._to_nodes if node_name else self._to_anything
             pool = HttpPool(url, tls=context, server_name=node_name) if node_name else HttpPool(url, tls=context)
-        self._pools[(url, node_name)] = pool
+        return self._keep((url, node_name), pool)
+
+    def _keep(self, key: tuple[str, str], pool: HttpPool) -> HttpPool:
+        self._pools[key] = pool
         if len(self._pools) > POOLS_MAX:
             self._pools.popitem(last=False)
         return pool

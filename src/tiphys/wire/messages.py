@@ -43,7 +43,8 @@ class Request:
 
     `target` is the path and query as sent (percent-encoded). Header names are lower-case; a header that came several
     times is joined by ", ". `certificate` is the verified client certificate (DER), if there was one. `identity` is
-    set only by in-process callers, which are trusted; nothing that reads from a socket ever sets it.
+    set only by in-process callers, which are trusted; nothing that reads from a socket ever sets it. `more_headers` are
+    sent beside `headers` by who must send one several times.
     """
 
     method: str
@@ -53,6 +54,7 @@ class Request:
     peer: str = ""
     certificate: bytes | None = None
     identity: Identity | None = None
+    more_headers: Sequence[tuple[str, str]] = ()
 
 
 Takeover = Callable[[Stream], Awaitable[None]]

@@ -210,6 +210,7 @@ class HttpPool:
             header_lines((n, v) for n, v in sent.items() if n not in HOP_BY_HOP and n not in ("host", "expect"))
         )
         lines.append(header_lines((n, v) for n, v in own.items() if n.lower() not in sent))
+        lines.append(header_lines(request.more_headers))
         if "upgrade" in sent:
             lines.append(header_lines((("Upgrade", sent["upgrade"]),), hop_by_hop=True) + "Connection: Upgrade\r\n")
         if request.body or request.method in WITH_BODY:

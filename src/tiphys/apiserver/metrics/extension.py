@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tiphys.api.metrics import SERVED
+from tiphys.apiserver.aggregation.aggregator import Aggregator
 from tiphys.apiserver.cache import Cache
 from tiphys.apiserver.call import Page
 from tiphys.apiserver.extensions import Extension
@@ -12,7 +13,8 @@ from tiphys.apiserver.metrics.resource_metrics import ResourceMetrics
 from tiphys.apiserver.subresources.connect import Reach
 
 
-def measured(cache: Cache, reach: Reach) -> tuple[Extension, Page]:
+def measured(cache: Cache, reach: Reach, aggregator: Aggregator | None = None) -> tuple[Extension, Page]:
     """`metrics.k8s.io`, and the page of `custom.metrics.k8s.io`."""
     figures = Figures(reach)
-    return Extension(SERVED, ResourceMetrics(figures).verbs()), service_metrics.page(cache, figures)
+    extension = Extension(SERVED, ResourceMetrics(figures).verbs(), aggregator)
+    return extension, service_metrics.page(cache, figures)

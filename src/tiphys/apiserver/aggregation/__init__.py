@@ -1,0 +1,1 @@
+"""API groups that other servers in the cluster answer, announced by APIService objects."""
