@@ -127,6 +127,17 @@ def test_a_node_reads_the_volume_of_its_claim(guarded):
     assert guarded.authorizer.decide(access(N1, "get", "persistentvolumes", "pv", ""))[0]
 
 
+def test_a_node_reads_the_secret_for_the_driver_of_its_claims_volume(guarded):
+    guarded.world.pod("web", "n1", volumes=[{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}])
+    claim = {"metadata": {"name": "data", "namespace": "shop"}, "spec": {"volumeName": "pv"}}
+    guarded.world.put("", "persistentvolumeclaims", claim)
+    csi = {"driver": "d", "nodeStageSecretRef": {"namespace": "vault", "name": "key"}}
+    spec = {"claimRef": {"namespace": "shop", "name": "data"}, "csi": csi}
+    guarded.world.put("", "persistentvolumes", {"metadata": {"name": "pv"}, "spec": spec})
+    assert guarded.authorizer.decide(access(N1, "get", "secrets", "key", "vault"))[0]
+    assert not guarded.authorizer.decide(access(N1, "get", "secrets", "key", "shop"))[0]
+
+
 def test_a_node_follows_the_volumes_that_lie_on_it_and_no_others(guarded):
     labels = {"tiphys.io/node": "n1"}
     guarded.world.put("", "persistentvolumes", {"metadata": {"name": "own", "labels": labels}, "spec": {}})

@@ -30,6 +30,16 @@ def references_of(pod: Mapping[str, Any]) -> frozenset[Reference]:
     return frozenset(found)
 
 
+def secrets_of_volume(volume: Mapping[str, Any], namespace: str, claim: str) -> set[tuple[str, str]]:
+    """(namespace, name) of those that the driver of a PersistentVolume is given, if it is bound to that claim."""
+    spec = volume.get("spec") or {}
+    bound = spec.get("claimRef") or {}
+    if (bound.get("namespace"), bound.get("name")) != (namespace, claim):
+        return set()
+    refs = [ref for field, ref in (spec.get("csi") or {}).items() if field.endswith("SecretRef")]
+    return {(ref.get("namespace", ""), ref.get("name", "")) for ref in refs}
+
+
 def _of_container(container: Mapping[str, Any]) -> Iterator[Reference]:
     for source in container.get("envFrom") or ():
         yield from _named(SECRETS, source.get("secretRef"))

@@ -41,6 +41,7 @@ def add_network(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--insecure-registry", action="append", metavar="HOST[:PORT]", help="a registry on plain HTTP")
     sub.add_argument("--registry-mirror", action="append", metavar="REGISTRY=HOST[:PORT]", help="ask this host first")
     sub.add_argument("--storage-root", type=Path, metavar="DIR", help="the images (containers/storage)")
+    sub.add_argument("--kubelet-dir", type=Path, metavar="LINK", help="a link by which drivers know the node's files")
     sub.add_argument("--static-pods", type=Path, metavar="DIR", help="manifests of pods that this node runs by itself")
     sub.add_argument("--system-reserved", metavar="cpu=200m,memory=512Mi", help="what pods may not ask for")
     hard = standard.eviction_hard.partition(",")[0]
@@ -83,6 +84,8 @@ def settings(options: argparse.Namespace) -> Settings:
     asked["registry_mirrors"] = _listed(options, "registry_mirror", _mirror)
     if getattr(options, "storage_root", None):
         asked |= {"storage_root": options.storage_root.resolve(), "storage_run": base.run_dir}
+    if getattr(options, "kubelet_dir", None):
+        asked["kubelet_dir"] = options.kubelet_dir.absolute()
     if getattr(options, "static_pods", None):
         asked["static_pods"] = options.static_pods.resolve()
     made = dataclasses.replace(base, **{name: value for name, value in asked.items() if value is not None})

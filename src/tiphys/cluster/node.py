@@ -12,11 +12,12 @@ import errno
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from tiphys.apiserver.health import version
 from tiphys.client.client import Client
 from tiphys.client.informer import Informers
-from tiphys.cluster import identities, reservations
+from tiphys.cluster import identities, kubelet_dir, reservations
 from tiphys.cluster.dns_service import publish
 from tiphys.cluster.failures import CannotServe
 from tiphys.cluster.identities import Identities
@@ -110,7 +111,7 @@ async def run(master: Master, informers: Informers, ready: Callable[[str], None]
     ready("network")
     runtime = CrunRuntime(runtime_settings(settings))
     node_ip = master.advertised or network_settings(settings).gateway
-    own = node_settings(settings, node_ip)
+    own = replace(node_settings(settings, node_ip), kubelet_link=kubelet_dir.link(settings))
     client = Client(master.handle, identity=identity_of(settings), user_agent="kubelet")
     proxy = _proxy(settings, informers)
     counting = Counting(counting_table(settings), informers.of(SERVICES).get)

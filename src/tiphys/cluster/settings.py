@@ -14,6 +14,7 @@ from pathlib import Path
 from tiphys.node.pressure.thresholds import DEFAULT_HARD
 
 DATA_DIR = Path("/var/lib/tiphys")
+KUBELET_DIR = Path("/var/lib/kubelet")
 RUN_DIR = Path("/run/tiphys")
 API_PORT = 6443
 NODE_PORT = 10250
@@ -30,6 +31,8 @@ class Settings:
     are written as the kubelet's options of these names.
 
     `ingress_http_port` and `ingress_https_port` are taken when there is an Ingress; 0 for the first serves none.
+
+    `kubelet_dir` is a symlink by which drivers and plugins know the node's directory.
 
     `run_node` starts the node agent, `run_controllers` the controllers and the scheduler.
     """
@@ -62,6 +65,7 @@ class Settings:
     eviction_hard: str = DEFAULT_HARD
     eviction_soft: str = ""
     eviction_soft_grace_period: str = ""
+    kubelet_dir: Path | None = None
     kubeconfig: Path | None = None
     token_file: Path | None = None
 
@@ -105,6 +109,11 @@ class Settings:
     def ingress_dir(self) -> Path:
         """In memory: keys of certificates are in it."""
         return self.run_dir / "ingress"
+
+    @property
+    def kubelet_link(self) -> Path | None:
+        """The usual name is for the cluster in the usual directory: two on one machine cannot share it."""
+        return self.kubelet_dir or (KUBELET_DIR if self.data_dir == DATA_DIR else None)
 
     @property
     def pod_logs(self) -> Path:

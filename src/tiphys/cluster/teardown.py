@@ -10,7 +10,7 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from tiphys.cluster import identities, node
+from tiphys.cluster import identities, kubelet_dir, node
 from tiphys.cluster.saved import NO_IMAGES_BEFORE
 from tiphys.cluster.settings import Settings
 from tiphys.ingress import haproxy
@@ -68,6 +68,7 @@ async def purge(settings: Settings, user_kubeconfig: Path) -> int:
             mounts.unmount_below(directory)
             if directory.exists():
                 shutil.rmtree(directory)
+    kubelet_dir.unlink(settings)
     mounts.unmount_below(settings.run_dir)
     for directory in (settings.run_dir, settings.data_dir, settings.pod_logs):
         if directory.exists():

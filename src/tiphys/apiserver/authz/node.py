@@ -133,7 +133,20 @@ class NodeAuthorizer:
             return False, "cannot read subresource"
         if not access.namespace:
             return False, "can only read namespaced object of this type"
-        return self._related(node, access)
+        found = self._related(node, access)
+        if not found[0] and access.name and access.resource == "secrets" and self._is_a_drivers(node, access):
+            return YES
+        return found
+
+    def _is_a_drivers(self, node: str, access: Access) -> bool:
+        """Whether the driver of a volume that a pod's claim is bound to needs the Secret: of any namespace."""
+        for namespace, name in self.pods.claims_of(node):
+            claim = self._cache.get("", "persistentvolumeclaims", namespace, name) or {}
+            held = (claim.get("spec") or {}).get("volumeName")
+            volume = (self._cache.get("", "persistentvolumes", "", held) if held else None) or {}
+            if (access.namespace, access.name) in references.secrets_of_volume(volume, namespace, name):
+                return True
+        return False
 
     def _related(self, node: str, access: Access) -> Decision:
         if not access.name:
