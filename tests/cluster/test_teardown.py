@@ -44,7 +44,7 @@ async def test_stopping_ends_what_runs_and_takes_down_the_rest(settings, machine
     runtime, network = machine
     assert await teardown.stop(settings) == 2
     assert (await runtime.sandboxes(), await network.leases()) == ([], [])
-    assert runtime.removed == ["tiphys-x-services"]
+    assert runtime.removed == ["tiphys-x-services", "tiphys-x-counting"]
     assert settings.data_dir.exists()
 
 

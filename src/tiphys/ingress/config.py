@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tiphys.ingress.routes import Certificate, Match, Pool, Table
 from tiphys.ingress.runtime import GENERATION
@@ -50,7 +51,7 @@ def files(table: Table, servers: Mapping[str, Sequence[Server]], settings: Ingre
         **{f"{_digest(one.pem)}.pem": one.pem for one in table.certificates},
     }
     pools = sorted(table.pools.items())
-    front = _front(settings, table.certificates)
+    front = _front(table, settings)
     fixed = [_head(directory, user, ""), front, *(_pool(pool, ()) for _, pool in pools)]
     generation = _digest("\n".join([*fixed, *(f"{name}\n{text}" for name, text in sorted(content.items()))]))
     parts = [_head(directory, user, generation), front, *(_pool(pool, servers.get(name, ())) for name, pool in pools)]
@@ -100,7 +101,6 @@ defaults
     timeout tunnel 1h
     # A client that is about to send another request is answered before its old worker lets it go.
     option idle-close-on-response
-    option forwardfor
     # A pod that is gone before its endpoint: another one is asked, if it can do no harm.
     option redispatch 1
     retries 3
@@ -108,36 +108,52 @@ defaults
 """
 
 
-def _front(settings: IngressSettings, certificates: Sequence[Certificate]) -> str:
-    directory = settings.run_dir
+def _front(table: Table, settings: IngressSettings) -> str:
+    directory, certificates = settings.run_dir, table.certificates
     listens = [f"bind {settings.bind}:{settings.http_port}"]
     if certificates:
         # A name that no certificate has is refused, unless one is there for every name.
         strict = " strict-sni" if all(one.hosts for one in certificates) else ""
         secure = f"ssl crt-list {directory}/{CERTIFICATES} alpn h2,http/1.1{strict}"
         listens.append(f"bind {settings.bind}:{settings.https_port} {secure}")
-    binds = "\n    ".join(listens)
-    known = "{ var(txn.to) -m found }"
-    exact, prefix = f"map_str({directory}/{EXACT})", f"map_beg({directory}/{PREFIX})"
-    host, any_label = "var(txn.host)", "var(txn.host),regsub(^[^.]+,*)"
+    binds, look_ups = "\n    ".join(listens), "\n    ".join(_look_ups(table, directory))
     return f"""
 frontend in
     {binds}
-    http-request set-var(txn.host) req.hdr(host),field(1,:),lower
-    http-request set-var(txn.path) path
-    http-request set-var(txn.to) {host},concat(,txn.path),{exact}
-    http-request set-var(txn.to) {host},concat(,txn.path,/),{prefix} unless {known}
-    http-request set-var(txn.to) {any_label},concat(,txn.path),{exact} unless {known}
-    http-request set-var(txn.to) {any_label},concat(,txn.path,/),{prefix} unless {known}
-    http-request set-var(txn.to) path,{exact} unless {known}
-    http-request set-var(txn.to) path,concat(/),{prefix} unless {known}
-    http-request return status 404 content-type text/plain string "{NOBODY}\\n" unless {known}
-    http-request disable-l7-retry unless {{ method GET HEAD OPTIONS PUT DELETE }}
-    http-request del-header X-Forwarded-For
-    http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
+    {look_ups}
+    http-request disable-l7-retry if {{ method POST PATCH CONNECT }}
+    http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
+    http-request set-header X-Forwarded-Proto http unless {{ ssl_fc }}
+    http-request set-header X-Forwarded-Proto https if {{ ssl_fc }}
     use_backend %[var(txn.to)]
+    default_backend nobody
+
+backend nobody
+    http-request return status 404 content-type text/plain string "{NOBODY}\\n"
 """
+
+
+def _look_ups(table: Table, directory: Path) -> list[str]:
+    """The most exact first. A sort of host or path that no route has is not looked for: each look costs."""
+    matches = [route.match for route in table.routes]
+    hosts = {
+        "var(txn.host)": [match for match in matches if match.host and not match.host.startswith("*")],
+        "var(txn.host),regsub(^[^.]+,*)": [match for match in matches if match.host.startswith("*")],
+        "": [match for match in matches if not match.host],
+    }
+    lines = [
+        "http-request set-var(txn.host) req.hdr(host),field(1,:),lower",
+        "http-request set-var(txn.path) path",
+    ]
+    found = ""
+    for host, listed in hosts.items():
+        for exact, file, end, how in ((True, EXACT, "", "map_str"), (False, PREFIX, "/", "map_beg")):
+            if any(match.exact == exact for match in listed):
+                key = f"{host},concat(,txn.path,{end})" if host else f"path,concat({end})"
+                lines.append(f"http-request set-var(txn.to) {key},{how}({directory}/{file}){found}")
+                found = " unless { var(txn.to) -m found }"
+    return lines
 
 
 def _pool(pool: Pool, servers: Sequence[Server]) -> str:
