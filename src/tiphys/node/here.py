@@ -163,11 +163,12 @@ def _running(state: PodState) -> dict[str, Run]:
 
 
 def _measurable(state: PodState) -> Iterator[VolumePlace]:
-    """The volumes whose size is the pod's concern: none of the host's directories, and no image."""
+    """The volumes whose size is the pod's concern: none of the host's directories, no image, and no bare disk."""
     meta = state.pod["metadata"]
+    disks = {use["name"] for one in spec.all_containers(state.pod) for use in one.get("volumeDevices") or ()}
     for volume in state.pod["spec"].get("volumes") or ():
         name, path = volume["name"], state.mounts.get(volume["name"])
-        if path is None or "hostPath" in volume or "image" in volume:
+        if path is None or "hostPath" in volume or "image" in volume or name in disks:
             continue
         claim = (volume.get("persistentVolumeClaim") or {}).get("claimName", "")
         if "ephemeral" in volume:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -122,6 +123,9 @@ def test_a_volume_grows_while_it_is_used_or_when_it_is_next_mounted(cluster):
     eventually(lambda: status_of(cluster, "grows")["capacity"]["storage"] == "64Mi", "it has grown")
     assert int(cluster.shell("grower", "df -k /v | tail -1").split()[1]) > 32 * 1024
     assert "conditions" not in status_of(cluster, "grows")
+    figures = cluster.ask("/api/v1/nodes/here/proxy/metrics")[1]
+    told = re.search(r'kubelet_volume_stats_capacity_bytes.*claim="grows"} (.*)', figures)
+    assert told and float(told[1]) > 32 << 20
 
 
 def test_a_block_volume_is_a_disk_and_no_file_system(cluster):

@@ -103,6 +103,14 @@ def test_dashboards_find_what_they_read():
     assert re.search(r'container_network_receive_bytes_total\{container="".*interface="eth0"\} 10\n', text)
 
 
+def test_a_claim_tells_how_full_it_is_and_other_volumes_do_not():
+    text = prometheus.volumes([PLACES.volumes[1]], {"/data": FileSystem(77, 7, 70, 9, 1)}).decode()
+    labels = 'namespace="shop",persistentvolumeclaim="claim"'
+    assert f"kubelet_volume_stats_used_bytes{{{labels}}} 70\n" in text
+    assert f"kubelet_volume_stats_inodes_used{{{labels}}} 8\n" in text
+    assert prometheus.volumes([], {}) == b""
+
+
 def test_every_metric_is_declared_once_and_stands_together():
     lines = prometheus.cadvisor([USAGE, USAGE], {}, MACHINE_NOW, 2).decode().splitlines()
     declared = [line.split()[2] for line in lines if line.startswith("# TYPE")]

@@ -70,7 +70,7 @@ class Figures:
     async def metrics(self, words: Sequence[str]) -> Response:
         """The agent's own, `/metrics/resource` and `/metrics/cadvisor`."""
         if not words:
-            return Response(200, METRICS, metrics.render())
+            return Response(200, METRICS, metrics.render() + await self._volumes())
         if words == ["resource"]:
             pods = await self._here.usages()
             return Response(200, METRICS, prometheus.resource(pods, readings.read_machine(), self._clock()))
@@ -79,6 +79,13 @@ class Figures:
             processors = len(os.sched_getaffinity(0))
             return Response(200, METRICS, prometheus.cadvisor(pods, networks, readings.read_machine(), processors))
         return NOT_FOUND
+
+    async def _volumes(self) -> bytes:
+        """How full the claims of pods are: each is a file system of its own, so nothing is walked."""
+        places = await self._here.places()
+        claimed = [volume for place in places.values() for volume in place.volumes if volume.claim]
+        systems = await asyncio.to_thread(_file_systems, [volume.path for volume in claimed])
+        return prometheus.volumes(claimed, systems)
 
     async def _look(self, *, brief: bool) -> Looked:
         measured = await self._rates.measure()
@@ -100,12 +107,11 @@ class Figures:
         about, paths, volumes = self._about, [], []
         for place in places:
             volumes += [volume.path for volume in place.volumes]
+            paths += [volume.path for volume in place.volumes if not volume.claim]
             paths += [*place.layers.values(), *place.logs.values()]
         systems = await asyncio.to_thread(_file_systems, [str(about.data_dir), str(about.image_root), *volumes])
         whole = systems.get(str(about.data_dir)) or FileSystem(0, 0, 0, 0, 0)
-        return Storage(
-            whole, systems.get(str(about.image_root)) or whole, await self._disks.sizes([*paths, *volumes]), systems
-        )
+        return Storage(whole, systems.get(str(about.image_root)) or whole, await self._disks.sizes(paths), systems)
 
     async def _arrivals(self, query: Query) -> Response:
         """`kind=requests&service=shop/web`: what comes to Services through this node."""

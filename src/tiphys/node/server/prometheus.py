@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tiphys.node.server.doors import PodUsage, RunUsage
-from tiphys.node.server.readings import Interface, Machine
+from tiphys.node.server.doors import PodUsage, RunUsage, VolumePlace
+from tiphys.node.server.readings import FileSystem, Interface, Machine
 from tiphys.runtime.door import Usage
 
 # name, labels, value, and the time it was read at (Unix seconds; 0.0 for none)
@@ -81,6 +81,26 @@ def cadvisor(
             labels = {"container": name, "id": f"/pod{pod.id}/{run.id}", "image": images.get(name, ""), "name": run.id}
             _container(text, {**labels, **named}, run)
     return text.bytes()
+
+
+def volumes(claimed: Sequence[VolumePlace], systems: Mapping[str, FileSystem]) -> bytes:
+    """How full claims are, for those who warn before they are."""
+    text = _Text()
+    for volume in claimed:
+        found = systems.get(volume.path)
+        if found is None:
+            continue
+        labels = {"namespace": volume.namespace, "persistentvolumeclaim": volume.claim}
+        for name, value in (
+            ("capacity_bytes", found.capacity),
+            ("available_bytes", found.available),
+            ("used_bytes", found.used),
+            ("inodes", found.inodes),
+            ("inodes_free", found.inodes_free),
+            ("inodes_used", found.inodes - found.inodes_free),
+        ):
+            text.add(f"kubelet_volume_stats_{name}", labels, value)
+    return text.bytes() if text.samples else b""
 
 
 def _container(text: _Text, labels: Mapping[str, str], run: RunUsage) -> None:

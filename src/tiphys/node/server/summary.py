@@ -149,7 +149,7 @@ def _pod(pod: PodUsage, looked: Looked) -> Document:
         "startTime": (pod.pod.get("status") or {}).get("startTime"),
         "containers": [_container(name, run, places, looked) for name, run in pod.containers.items()],
         **_used(pod.whole, looked.measured.rates.get(pod.id)),
-        "volume": [_volume(volume, looked) for volume in places.volumes if volume.path in looked.storage.sizes],
+        "volume": [_volume(volume, looked) for volume in places.volumes if _is_known(volume, looked)],
         "ephemeral-storage": _ephemeral(places, looked),
         "process_stats": {"process_count": pod.whole.pids},
     }
@@ -241,6 +241,11 @@ def _part(size: DiskUsage | None, system: FileSystem, moment: str) -> Document:
     whole = _file_system(system, moment)
     used = size or DiskUsage()
     return {**whole, "usedBytes": used.used_bytes, "inodesUsed": used.inodes}
+
+
+def _is_known(volume: Any, looked: Looked) -> bool:
+    """A claim is a file system of its own, whose sizes the kernel knows; a directory must have been walked."""
+    return volume.path in (looked.storage.volumes if volume.claim else looked.storage.sizes)
 
 
 def _volume(volume: Any, looked: Looked) -> Document:
