@@ -1,6 +1,8 @@
 """Jobs and CronJobs with real containers, and a drain that a disruption budget holds up, all with kubectl."""
 
 import json
+import os
+import signal
 import threading
 
 import pytest
@@ -44,6 +46,7 @@ MANIFESTS = [
         completionMode="Indexed", successPolicy={"rules": [{"succeededIndexes": "0"}]}),
     job("too-long", FOREVER, activeDeadlineSeconds=2),
     job("paused", FOREVER, suspend=True),
+    job("patient", FOREVER, podReplacementPolicy="Failed"),
     job("short-lived", "true", ttlSecondsAfterFinished=0),
     cronjob("often", "echo tick", "@every 1s"),
     cronjob("never", "echo by hand", "0 0 29 2 *", timeZone="Europe/Berlin"),
@@ -112,6 +115,13 @@ def test_a_job_is_paused_and_resumed(live):
     assert "failed" not in held(live, "jobs", "paused")["status"]
 
 
+def test_a_deleted_pod_is_counted_when_it_has_ended(live):
+    (pod,) = eventually(lambda: live.pods("job-name=patient"), "a pod", 20)
+    name = live.ready(pod["metadata"]["name"])
+    live.kubectl("delete", "pod", name, "--wait=true", "--timeout=20s")
+    eventually(lambda: held(live, "jobs", "patient")["status"].get("failed") == 1, "it is counted", 10)
+
+
 def test_a_finished_job_goes_with_its_pods(live):
     eventually(lambda: held(live, "jobs", "short-lived") is None, "the job goes", 20)
     eventually(lambda: live.pods("job-name=short-lived") == [], "its pods go", 20)
@@ -132,6 +142,15 @@ def test_a_cronjobs_job_is_made_by_hand(live):
     assert complete(live, "by-hand")["succeeded"] == 1
     assert live.kubectl("logs", "job/by-hand") == "by hand\n"
     assert "never" in live.kubectl("get", "cronjobs")
+
+
+def test_no_pod_is_lost_or_run_twice_when_the_server_dies(live):
+    live.apply(job("steady", "sleep 0.1", completions=14, parallelism=5))
+    eventually(lambda: held(live, "jobs", "steady").get("status", {}).get("succeeded", 0) >= 4, "some have ended")
+    os.kill(live.server_pid, signal.SIGKILL)
+    live.up()
+    assert complete(live, "steady")["succeeded"] == 14
+    assert len(live.get("pods", "-l", "job-name=steady")["items"]) == 14
 
 
 def test_a_drain_waits_for_the_budget(live):
