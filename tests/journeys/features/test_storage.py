@@ -10,7 +10,7 @@ import pytest
 
 from cluster_builders import eventually
 from pod_cluster import FOREVER, of_kind, pod
-from tiphys.node.volumes import mounts
+from tiphys.node.volumes import loops, mounts
 
 pytestmark = pytest.mark.host
 
@@ -175,3 +175,14 @@ def test_an_ephemeral_volume_goes_with_its_pod(cluster):
     delete(cluster, "pod", "scratch")
     eventually(lambda: not place.exists(), "its data are gone")
     assert cluster.found("persistentvolumeclaims", "scratch-v") is None
+
+
+def test_what_was_taken_down_is_mounted_again_with_its_data(cluster):
+    cluster.apply(claim("lasting"), using("lasting", "lasting", restartPolicy="Always"))
+    cluster.shell("lasting", "echo kept > /v/file; sync /v/file")
+    cluster.down()
+    node = Path(cluster.data) / "node"
+    assert mounts.below(node) == [] and not [path for _, path in loops.devices() if str(node) in path]
+    cluster.up()
+    eventually(lambda: cluster.status("lasting")["restartCount"] == 1, "it runs again")
+    assert cluster.shell("lasting", "cat /v/file") == "kept\n"
