@@ -63,7 +63,7 @@ def choose(state: State, asks: Asks, tie_break: float) -> int | Refusal:
     highest = ranking.max()
     if highest == UNFIT:
         return explain(state, asks)
-    promised = state.table.row_of.get(state.nominations.node_of(asks.pod["metadata"]["uid"]))
+    promised = _promised_row(state, asks) if len(state.nominations) else None
     if promised is not None and ranking[promised] > UNFIT:
         return promised
     if asks.shape.prefers or asks.relation is not None:
@@ -71,6 +71,10 @@ def choose(state: State, asks: Asks, tie_break: float) -> int | Refusal:
         highest = ranking.max()
     best = np.flatnonzero(ranking >= highest - EPSILON)
     return int(best[int(tie_break * len(best))])
+
+
+def _promised_row(state: State, asks: Asks) -> int | None:
+    return state.table.row_of.get(state.nominations.node_of(asks.pod["metadata"]["uid"]))
 
 
 def _feasible(state: State, asks: Asks) -> Scores:

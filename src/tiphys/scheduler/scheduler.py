@@ -101,7 +101,8 @@ class Scheduler:
         name = node["metadata"]["name"]
         claims = asks.volumes.choices_on(choice) if asks.volumes is not None and asks.volumes.has_choices else None
         state.volumes.promise(claims or (), name)
-        self._forget_promise(pod, name)
+        if len(state.nominations):
+            self._forget_promise(pod, name)
         state.ledger.place(pod, name, asks.shape)
         self._queue.wake(hints.after_pod_came(state, pod), hints.COMPANY)
         group.create_task(self._bind(waiting, name, claims or ()))

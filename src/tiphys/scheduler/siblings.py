@@ -51,7 +51,7 @@ class Siblings:
     def selector_of(self, pod: Object) -> Selector | None:
         """The selector that finds the pod's siblings; None for a pod that has no such."""
         namespace = pod["metadata"].get("namespace", "")
-        if namespace not in self._services and namespace not in self._owners:
+        if not self._services.get(namespace) and not self._owners.get(namespace):
             return None
         labels, owner = pod["metadata"].get("labels") or {}, controller_of(pod)
         key = (frozenset(labels.items()), (owner["kind"], owner["name"]) if owner is not None else None)
