@@ -61,13 +61,14 @@ async def test_a_gated_pod_is_not_bound(ask):
     assert refused.status == 409 and "non-empty .spec.schedulingGates" in refused.message
 
 
-async def budgeted(ask, **status: int) -> None:
+async def budgeted(ask, policy: str = "", *, ready: str = "True", **status: int) -> None:
     budgets = "/apis/policy/v1/namespaces/shop/poddisruptionbudgets"
     spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}}
+    spec |= {"unhealthyPodEvictionPolicy": policy} if policy else {}
     await ask("POST", budgets, {"metadata": {"name": "guard"}, "spec": spec})
     await ask("POST", PODS, pod("a", nodeName="n1"))
-    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-    await ask.patch("merge", f"{PODS}/a/status", {"status": ready})
+    running = {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}
+    await ask.patch("merge", f"{PODS}/a/status", {"status": running})
     if status:
         await ask.patch("merge", f"{budgets}/guard/status", {"status": {"observedGeneration": 1, **status}})
 
@@ -93,6 +94,18 @@ async def test_an_eviction_uses_up_the_budget(ask):
     assert (await ask("POST", f"{PODS}/a/eviction", {"metadata": {"name": "a"}})).status == 201
     status = (await ask("GET", "/apis/policy/v1/namespaces/shop/poddisruptionbudgets/guard")).body["status"]
     assert status["disruptionsAllowed"] == 0 and list(status["disruptedPods"]) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "healthy", "answer"),
+    [("", 1, 201), ("", 0, 429), ("IfHealthyBudget", 0, 429), ("AlwaysAllow", 0, 201)],
+)
+async def test_a_pod_that_is_not_ready_goes_where_nobody_misses_it(ask, policy, healthy, answer):
+    await budgeted(ask, policy, ready="False", disruptionsAllowed=0, currentHealthy=healthy, desiredHealthy=1)
+    told = await ask("POST", f"{PODS}/a/eviction", {"metadata": {"name": "a"}})
+    assert told.status == answer
+    status = (await ask("GET", "/apis/policy/v1/namespaces/shop/poddisruptionbudgets/guard")).body["status"]
+    assert "disruptedPods" not in status
 
 
 async def test_a_pod_on_a_node_is_given_its_grace_and_a_shorter_one_later(ask):

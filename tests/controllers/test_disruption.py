@@ -197,3 +197,16 @@ def test_owners_without_a_scale_are_told(reference, error):
         assert (conditions[0]["reason"], conditions[0]["message"]) == ("SyncFailed", error)
 
     in_a_shop(story, budget(maxUnavailable=1))
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"), [("apps/v1", "StatefulSet"), ("v1", "ReplicationController"), ("apps/v1", "ReplicaSet")]
+)
+def test_every_owner_with_a_scale_speaks_for_its_pods(version, kind):
+    async def story(shop):
+        owner = {"apiVersion": version, "kind": kind, "metadata": {"name": "db", "namespace": "shop", "uid": "u"}}
+        await shop.api.create(resources.of_kind(version, kind), {**owner, "spec": {"replicas": 4}})
+        await shop.api.create(PODS, pod("db-0", owner=owner, labels={"app": "db"}))
+        assert (await shop.status())["desiredHealthy"] == 2
+
+    in_a_shop(story, budget(minAvailable="50%", selector={"matchLabels": {"app": "db"}}))
