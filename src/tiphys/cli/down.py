@@ -23,7 +23,9 @@ def run(options: argparse.Namespace) -> int:
         print(f"there is no cluster in {options.data_dir}")
         return 0
     try:
-        stopped = process.stop(settings.pid_file)
+        # What is to be removed has no last words to say.
+        grace = () if options.purge or not settings.shutdown_grace else (settings.shutdown_grace,)
+        stopped = process.stop(settings.pid_file, *grace)
     except TimeoutError as error:
         raise UsageError(str(error)) from None
     from tiphys.cluster import teardown

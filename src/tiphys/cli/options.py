@@ -42,6 +42,8 @@ def add_network(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--registry-mirror", action="append", metavar="REGISTRY=HOST[:PORT]", help="ask this host first")
     sub.add_argument("--storage-root", type=Path, metavar="DIR", help="the images (containers/storage)")
     sub.add_argument("--kubelet-dir", type=Path, metavar="LINK", help="a link by which drivers know the node's files")
+    sub.add_argument("--shutdown-grace", type=float, metavar="SECONDS", help="for pods, by priority, when it goes down")
+    sub.add_argument("--shutdown-grace-critical", type=float, metavar="SECONDS", help="critical pods' part of it")
     sub.add_argument("--static-pods", type=Path, metavar="DIR", help="manifests of pods that this node runs by itself")
     sub.add_argument("--system-reserved", metavar="cpu=200m,memory=512Mi", help="what pods may not ask for")
     hard = standard.eviction_hard.partition(",")[0]
@@ -103,7 +105,9 @@ def _check(made: Settings) -> None:
 
 _PORTS = ("port", "node_port", "ingress_http_port", "ingress_https_port")
 _EVICTION = ("eviction_hard", "eviction_soft", "eviction_soft_grace_period")
-_PLAIN = (*_PORTS, "node_name", "pod_cidr", "service_cidr", "bridge", "memory", "system_reserved", *_EVICTION)
+_SHUTDOWN = ("shutdown_grace", "shutdown_grace_critical")
+_OTHERS = ("node_name", "pod_cidr", "service_cidr", "bridge", "memory", "system_reserved")
+_PLAIN = (*_PORTS, *_SHUTDOWN, *_OTHERS, *_EVICTION)
 
 
 def _fresh(data_dir: Path) -> Settings:

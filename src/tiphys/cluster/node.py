@@ -18,6 +18,7 @@ from tiphys.apiserver.health import version
 from tiphys.client.client import Client
 from tiphys.client.informer import Informers
 from tiphys.cluster import identities, kubelet_dir, reservations
+from tiphys.cluster.closing import Closing
 from tiphys.cluster.dns_service import publish
 from tiphys.cluster.failures import CannotServe
 from tiphys.cluster.identities import Identities
@@ -92,6 +93,8 @@ def node_settings(settings: Settings, node_ip: str) -> NodeSettings:
         eviction_soft=settings.eviction_soft,
         eviction_soft_grace_period=settings.eviction_soft_grace_period,
         static_pods_dir=settings.static_pods,
+        shutdown_seconds=settings.shutdown_grace,
+        shutdown_critical_seconds=settings.shutdown_grace_critical,
     )
 
 
@@ -100,7 +103,7 @@ def identity_of(settings: Settings) -> Identity:
     return Identity(f"system:node:{settings.node_name}", ("system:nodes", "system:authenticated"))
 
 
-async def run(master: Master, informers: Informers, ready: Callable[[str], None]) -> None:
+async def run(master: Master, informers: Informers, ready: Callable[[str], None], closing: Closing) -> None:
     """Work until cancelled; `ready` is told each step. Raises CannotServe."""
     settings = master.settings
     network = KernelNetwork(network_settings(settings))
@@ -135,6 +138,9 @@ async def run(master: Master, informers: Informers, ready: Callable[[str], None]
             await publish(master, network_settings(settings).gateway, DNS_PORT)
             await agent.ready.wait()
             ready("node")
+            await closing.asked.wait()
+            await agent.shut_down()
+            closing.done.set()
     finally:
         await runtime.close()
         await network.close()

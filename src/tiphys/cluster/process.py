@@ -112,14 +112,18 @@ def running(path: Path) -> int | None:
     return int(pid) if started_at(int(pid)) == started else None
 
 
-def stop(path: Path, timeout_seconds: float = STOP_SECONDS) -> bool:
-    """SIGTERM and wait until it is gone, by its pidfd. False if none ran; TimeoutError if it does not end."""
+def stop(path: Path, grace_seconds: float = 0.0) -> bool:
+    """
+    SIGTERM, or SIGPWR where its pods have `grace_seconds` to end, and wait until it is gone, by its pidfd. False if
+    none ran; TimeoutError if it does not end.
+    """
+    timeout_seconds = STOP_SECONDS + grace_seconds
     pid = running(path)
     if pid is None:
         return False
     descriptor = os.pidfd_open(pid)
     try:
-        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        signal.pidfd_send_signal(descriptor, signal.SIGPWR if grace_seconds else signal.SIGTERM)
         poller = select.poll()
         poller.register(descriptor, select.POLLIN)
         if not poller.poll(timeout_seconds * 1000):

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 from tiphys.client.informer import Informers
 from tiphys.cluster import master, process
+from tiphys.cluster.closing import Closing
 from tiphys.cluster.failures import CannotServe
 from tiphys.cluster.master import Master
 from tiphys.cluster.process import Progress
@@ -22,16 +23,16 @@ from tiphys.cluster.settings import Settings
 
 
 async def serve(settings: Settings, progress: Progress) -> None:
-    """Run until SIGTERM or SIGINT. Raises CannotServe."""
+    """Run until SIGTERM, SIGINT or SIGPWR. Raises CannotServe."""
     process.collect_seldom()
     if settings.run_node:
         _prepare(settings)
-    with _stopped_by_signals() as stop:
+    with _signalled(settings) as closing:
         async with master.serving(settings, progress) as running:
             process.write_pid_file(settings.pid_file)
             process.settle()
             try:
-                await _until(stop, _parts(running, progress))
+                await _until(closing.done, _parts(running, progress, closing))
             finally:
                 settings.pid_file.unlink(missing_ok=True)
                 with suppress(OSError):  # a node's things stay until `tiphys down`
@@ -73,7 +74,7 @@ def _first(group: BaseExceptionGroup[CannotServe]) -> CannotServe:
     return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
-async def _parts(running: Master, progress: Progress) -> None:
+async def _parts(running: Master, progress: Progress, closing: Closing) -> None:
     """Everything around the API server, until cancelled."""
     settings = running.settings
     if not settings.run_controllers and not settings.run_node:
@@ -91,7 +92,7 @@ async def _parts(running: Master, progress: Progress) -> None:
         if settings.run_node:
             from tiphys.cluster import node
 
-            group.create_task(node.run(running, informers, _teller(progress)), name="node")
+            group.create_task(node.run(running, informers, _teller(progress), closing), name="node")
         else:
             progress.tell(process.READY)
 
@@ -106,13 +107,15 @@ def _teller(progress: Progress) -> Callable[[str], None]:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+def _signalled(settings: Settings) -> Iterator[Closing]:
+    """Events that signals set: SIGTERM and SIGINT end the server alone, SIGPWR ends the pods of a node before it."""
+    closing, loop = Closing(), asyncio.get_running_loop()
+    first = closing.asked if settings.run_node else closing.done
+    events = {signal.SIGTERM: closing.done, signal.SIGINT: closing.done, signal.SIGPWR: first}
+    for number, event in events.items():
+        loop.add_signal_handler(number, event.set)
     try:
-        yield stop
+        yield closing
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in events:
             loop.remove_signal_handler(number)

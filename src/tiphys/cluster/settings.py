@@ -27,6 +27,9 @@ class Settings:
 
     `address` is where kubeconfigs find the API, `advertise` where pods do (empty: the address of the default route).
 
+    `shutdown_grace` is how many seconds pods have to end, by priority, when the machine goes down (SIGPWR) or the
+    cluster is taken down; critical ones the last `shutdown_grace_critical` of them. 0: all at once, and none is told.
+
     `static_pods` is a directory of manifests of pods that the node runs by itself. `system_reserved` and `eviction_*`
     are written as the kubelet's options of these names.
 
@@ -61,6 +64,8 @@ class Settings:
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[tuple[str, str], ...] = ()  # (registry, mirror)
     static_pods: Path | None = None
+    shutdown_grace: float = 0.0
+    shutdown_grace_critical: float = 0.0
     system_reserved: str = ""
     eviction_hard: str = DEFAULT_HARD
     eviction_soft: str = ""

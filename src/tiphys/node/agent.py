@@ -24,7 +24,7 @@ from tiphys.client.client import Client
 from tiphys.client.events import Recorder
 from tiphys.client.informer import Informer
 from tiphys.network.door import Network
-from tiphys.node import admission, recovery
+from tiphys.node import admission, recovery, shutdown
 from tiphys.node.csi.volumes import CsiVolumes
 from tiphys.node.devices.devices import Devices, DevicesFailed
 from tiphys.node.drivers import Drivers
@@ -145,6 +145,7 @@ class NodeAgent:
             directory, name = settings.static_pods_dir, settings.node_name
             self._static = StaticPods(directory, name, client, self.parts.statuses, now)
         self._group: asyncio.TaskGroup | None = None
+        self._closing = False
 
     async def run(self) -> None:
         """Recover, register, work."""
@@ -181,6 +182,19 @@ class NodeAgent:
             for worker in self.workers:
                 self._resizes.consider(worker)
             await self._clear_orphans()
+
+    async def shut_down(self) -> None:
+        """
+        The machine goes down: no pod begins any more, and those that are here end by priority, if the settings give
+        them time. Returns when they have.
+        """
+        settings = self.settings
+        order = shutdown.turns(settings.shutdown_seconds, settings.shutdown_critical_seconds)
+        if not order:
+            return
+        self._closing = True
+        self._registration.close(shutdown.NOT_READY)
+        await shutdown.carry_out(self.workers, order, self._now)
 
     def _tell_of_the_start(self) -> None:
         name = self.settings.node_name
@@ -269,6 +283,10 @@ class NodeAgent:
 
     async def _admit(self, state: PodState) -> None:
         """A pod that is new here must fit beside those that were taken before it."""
+        if self._closing:
+            state.refused = Waiting(shutdown.REFUSED_REASON, shutdown.REFUSED_MESSAGE)
+            self._recorder.warning(state.pod, state.refused.reason, state.refused.message)
+            return
         lacking = self.parts.devices.shortage(state.pod)
         state.refused = admission.unexpected(lacking) if lacking else await self._refusal(state.pod)
         # Counted from now on, while its devices are asked for.

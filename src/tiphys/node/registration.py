@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tiphys.aio.clock import Clock
@@ -172,6 +172,7 @@ class Registration:
         self._leases = resources.get("coordination.k8s.io", "v1", "leases")
         self._changed = asyncio.Event()
         self._lease: Object | None = None
+        self._closing = ""
         self.pressure = Pressure()
         # (capacity, allocatable) of what plugins offer.
         self.devices: Callable[[], Mapping[str, tuple[int, int]]] = dict
@@ -185,9 +186,16 @@ class Registration:
 
     def report(self, pressure: Pressure) -> None:
         """Written at once when it differs."""
+        if self._closing:
+            pressure = replace(pressure, not_ready=self._closing)
         if pressure != self.pressure:
             self.pressure = pressure
             self._changed.set()
+
+    def close(self, why: str) -> None:
+        """The node is not ready any more, whatever else is told of it."""
+        self._closing = why
+        self.report(self.pressure)
 
     def refresh(self) -> None:
         """Write the status again: the images are others now."""

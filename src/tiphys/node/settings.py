@@ -17,6 +17,8 @@ class NodeSettings:
     """
     `data_dir` holds pod directories and outlives a reboot; `run_dir` holds what must stay in memory (a tmpfs is
     mounted there for secrets and tokens). `port` is where the agent's HTTPS server answers (daemonEndpoints).
+    `shutdown_seconds` is how long pods may take to end when the machine goes down, critical ones the last
+    `shutdown_critical_seconds` of it.
     `system_reserved` is subtracted from capacity: `{"cpu": milli-CPU, "memory": bytes, "ephemeral-storage": bytes}`.
     `eviction_*` are written as the kubelet's options of these names (`pressure/thresholds.py`); `image_dir` is on the
     disk whose room they call imagefs. `kubelet_link` is a symlink to `data_dir` by which drivers and plugins know it.
@@ -53,6 +55,8 @@ class NodeSettings:
     tmpfs_volumes: bool = True
     kubelet_link: Path | None = None
     static_pods_dir: Path | None = None
+    shutdown_seconds: float = 0.0
+    shutdown_critical_seconds: float = 0.0
 
     def shown(self, path: Path) -> str:
         """The name by which drivers and plugins know something below `data_dir`."""

@@ -15,6 +15,8 @@ Pod = Mapping[str, Any]
 OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 # Whoever disrupts a pod sets it: the API server for an eviction that was asked for, the node for its own.
 DISRUPTION = "DisruptionTarget"
+# The reasons of pods that the node ends.
+DISRUPTIONS = ("Evicted", "Terminated")
 # Ours, too, but there only while they have something to say.
 PENDING, IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
 RESTARTING = "AllContainersRestarting"

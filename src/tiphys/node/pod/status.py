@@ -53,7 +53,7 @@ def pod_status(pod: Pod, facts: PodFacts, previous: Mapping[str, Any], now: floa
         owned = [*conditions.resizing(facts.held, facts.resize), *owned]
     if pods.may_restart_all(spec.all_containers(pod)):
         owned.append(conditions.restarting(status, under_way=facts.ending is None and restarts_all(pod, facts)))
-    if facts.ending is not None and facts.ending.reason == "Evicted":
+    if facts.ending is not None and facts.ending.reason in conditions.DISRUPTIONS:
         owned.append(conditions.disrupted(facts.ending.message))
     status["conditions"] = conditions.settled(pod, owned, previous.get("conditions") or (), now)
     _add_addresses(status, facts, previous, host)

@@ -48,6 +48,7 @@ class PodWorker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._report_at = 0.0
+        self._down: asyncio.Event | None = None
 
     # what the agent says
 
@@ -97,6 +98,12 @@ class PodWorker:
             if container.operation in INTERRUPTIBLE or hurried:
                 self._interrupt(name)
         self.state.wake()
+
+    async def ended(self) -> None:
+        """Until the pod is taken down; its last status has been sent then."""
+        if not self.state.torn_down:
+            self._down = self._down or asyncio.Event()
+            await self._down.wait()
 
     def _deletion_deadline(self) -> float:
         return self.parts.now() + spec.deletion_grace_seconds(self.state.pod)
@@ -206,6 +213,8 @@ class PodWorker:
             await asyncio.sleep(SURPRISE_SECONDS)
         finally:
             self.state.tearing_down = False
+            if self._down is not None and self.state.torn_down:
+                self._down.set()
 
     def _refresh_volumes(self, now: float) -> float:
         """Rewrite volumes whose objects changed or whose token is due; when the next is due."""

@@ -27,7 +27,7 @@ from tiphys.node.statuses import Statuses
 Object = dict[str, Any]
 Key = tuple[str, str]
 
-# Who has deleted a mirror pod asks by its name whether it is gone: kubectl waits forever for one that came back at once.
+# Who has deleted a mirror pod asks by its name whether it is gone: kubectl waits for ever if it came back at once.
 SHOW_AGAIN_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
