@@ -1,6 +1,8 @@
 """StatefulSets, DaemonSets and ReplicationControllers with real containers: kubectl scales, rolls and rolls back."""
 
 import json
+import os
+import signal
 
 import pytest
 
@@ -122,3 +124,33 @@ def test_a_replication_controller_keeps_its_number(live):
     eventually(lambda: len(names(live, "old")) == 1, "one pod")
     live.kubectl("delete", "rc/old")
     settles(live, "old")
+
+
+def test_no_two_pods_have_one_identity_also_when_the_server_dies_in_the_middle_of_a_rollout(live):
+    story = live.root / "story"
+    story.touch()
+    shell = (
+        'say() { echo "$1 $(hostname) $POD_UID" >> /story; }; say begins; trap "say ends; exit" TERM; sleep 999 & wait'
+    )
+    uid = {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+    main = container("main", shell, env=[uid], volumeMounts=[{"name": "story", "mountPath": "/story"}])
+    volumes = [{"name": "story", "hostPath": {"path": str(story), "type": "File"}}]
+    lone = workload("StatefulSet", "lone", replicas=3, podManagementPolicy="Parallel")
+    lone["spec"]["template"] = template("lone", containers=[main], volumes=volumes)
+    live.apply(lone)
+    live.kubectl("rollout", "status", "statefulset/lone", "--timeout=40s")
+    live.kubectl("set", "env", "statefulset/lone", "WORD=new")
+    eventually(lambda: "ends" in story.read_text(), "the rollout has begun")
+    os.kill(live.server_pid, signal.SIGKILL)
+    live.up()
+    live.kubectl("rollout", "status", "statefulset/lone", "--timeout=60s")
+    live.kubectl("delete", "statefulset/lone")
+    settles(live, "lone")
+    eventually(lambda: story.read_text().count("ends") == 6, f"all have ended: {story.read_text()}")
+    alive = {}
+    for what, name, pod_uid in map(str.split, story.read_text().splitlines()):
+        if what == "begins":
+            assert name not in alive, f"{name} runs twice"
+            alive[name] = pod_uid
+        else:
+            assert alive.pop(name) == pod_uid
