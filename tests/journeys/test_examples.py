@@ -1,8 +1,10 @@
 """The examples after the first, as their READMEs tell them, on a real cluster with real containers."""
 
+import urllib.request
+
 import pytest
 
-from cluster_builders import EXAMPLE, eventually
+from cluster_builders import EXAMPLE, TOOLS, eventually
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 
@@ -96,3 +98,25 @@ def test_words_are_counted_by_hand_and_by_the_clock(cluster):
     status = cluster.get("job", "count")["status"]
     assert (status["completedIndexes"], status["failedIndexes"]) == ("0,1", "2")
     cluster.kubectl("delete", "-f", EXAMPLE.parent / "04-batch" / "manifests")
+
+
+def page(cluster, host, path="/"):
+    request = urllib.request.Request(f"http://127.0.0.1:{cluster.http_port}{path}", headers={"Host": host})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.read().decode().strip()
+    except OSError as error:
+        return repr(error)
+
+
+def test_a_shop_is_reached_from_outside_and_its_prices_by_the_shop_alone(cluster):
+    apply(cluster, "07-ingress", "deployment", "shop")
+    cluster.settle("prices")
+    pages = {("shop.test", "/"): "shop", ("shop.test", "/prices/"): "prices", ("a.prices.test", "/"): "prices"}
+    for (host, path), text in pages.items():
+        eventually(lambda: page(cluster, host, path) == f"the {text}", f"the {text} at {host}{path}")  # noqa: B023
+    assert cluster.kubectl("exec", "deploy/shop", "--", "curl", "-sS", "-m", "5", "http://prices/") == "the prices\n"
+    nosy = ("run", "nosy", f"--image={TOOLS}", "--restart=Never", "--rm", "-i", "--quiet", "--command", "--")
+    assert cluster.try_kubectl(*nosy, "curl", "-s", "-m", "1", "http://prices/").returncode == 28
+    assert "SecretNotFound" in cluster.kubectl("describe", "ingress", "front")
+    cluster.kubectl("delete", "-f", EXAMPLE.parent / "07-ingress" / "manifests")
