@@ -1,5 +1,6 @@
 """What pods and nodes use, as kubectl top and the Summary API show it, and autoscaling by it."""
 
+import base64
 import contextlib
 import http.client
 import json
@@ -8,19 +9,20 @@ import time
 import pytest
 
 from cluster_builders import eventually
-from pod_cluster import FOREVER, container, of_kind, pod
+from pod_cluster import FOREVER, container, mounted, of_kind, pod
+from tiphys.pki import authority
 
 pytestmark = pytest.mark.host
 
 BUSY = "trap exit TERM; while :; do :; done"
 WORKER = "trap exit TERM; while [ ! -e /go ]; do sleep 0.1; done; " + BUSY
-LABELS = {"app": "worker"}
 
 
 def deployment(name, shell, **main):
-    template = {"metadata": {"labels": LABELS}, "spec": {"containers": [container("main", shell, **main)]}}
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container("main", shell, **main)]}}
     template["spec"]["terminationGracePeriodSeconds"] = 0
-    return of_kind("Deployment", name, "apps/v1", spec={"selector": {"matchLabels": LABELS}, "template": template})
+    return of_kind("Deployment", name, "apps/v1", spec={"selector": {"matchLabels": labels}, "template": template})
 
 
 def autoscaler(name, *metrics, most):
@@ -38,9 +40,56 @@ class Answer(BaseHTTPRequestHandler):
         self.send_response(200); self.send_header("Content-Length", "2"); self.end_headers(); self.wfile.write(b"ok")
 ThreadingHTTPServer(("", 8000), Answer).serve_forever()
 """
+ADAPTER = """
+import json, ssl
+from http.server import *
+ROOT = "/apis/external.metrics.k8s.io/v1beta1"
+QUEUE = {"name": "queue", "namespaced": True, "kind": "ExternalMetricValueList", "verbs": ["get"]}
+class Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        value = {"metricName": "queue", "timestamp": "2027-01-15T08:00:00Z", "value": "30"}
+        found = {"items": [{**value, "who": self.headers["x-remote-user"]}]}
+        told = {"resources": [QUEUE]} if self.path == ROOT else found
+        body = json.dumps(told).encode()
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
+        self.wfile.write(body)
+server = ThreadingHTTPServer(("", 8443), Answer)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/v/pair.pem")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+SIGNER = authority.create("adapter-ca")
+PAIR = SIGNER.issue_server("adapter", ("adapter.default.svc",))
+API_SERVICE = {
+    "group": "external.metrics.k8s.io",
+    "version": "v1beta1",
+    "groupPriorityMinimum": 100,
+    "versionPriority": 100,
+    "service": {"namespace": "default", "name": "adapter"},
+    "caBundle": base64.b64encode(SIGNER.bundle).decode(),
+}
+QUEUED = {"metric": {"name": "queue"}, "target": {"type": "AverageValue", "averageValue": "10"}}
 SLICE = {"limits": {"cpu": "100m"}, "requests": {"cpu": "50m"}}
 MANIFESTS = [
     deployment("worker", WORKER, resources=SLICE),
+    deployment("drain", FOREVER),
+    autoscaler("drain", {"type": "External", "external": QUEUED}, most=5),
+    of_kind("Secret", "adapter", stringData={"pair.pem": (PAIR.key + PAIR.certificate).decode(), "serve.py": ADAPTER}),
+    pod(
+        "adapter",
+        "trap exit TERM; python3 /v/serve.py & wait",
+        labels={"app": "adapter"},
+        **mounted({"secret": {"secretName": "adapter"}}),
+    ),
+    of_kind("Service", "adapter", spec={"selector": {"app": "adapter"}, "ports": [{"port": 443, "targetPort": 8443}]}),
+    {
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": "v1beta1.external.metrics.k8s.io"},
+        "spec": API_SERVICE,
+    },
     pod("web", "trap exit TERM; python3 -c '" + KEEPING + "' & wait", labels={"app": "web"}),
     of_kind("Service", "web", spec={"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8000}]}),
     autoscaler("worker", CPU, most=2),
@@ -122,3 +171,17 @@ def test_requests_of_a_service_are_counted_also_on_a_connection_that_is_kept(liv
         per_second = asked / (time.monotonic() - began)
         assert found > 5 and abs(found - per_second) < 0.4 * per_second
         assert rate(live, "connections_per_second") < 1
+
+
+def test_a_metric_of_another_server_scales(live):
+    eventually(lambda: len(live.pods("app=drain")) == 3, "one replica for each ten that wait", 25)
+    name = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io"
+
+    def available():
+        (condition,) = json.loads(live.ask(name)[1])["status"]["conditions"]
+        return (condition["status"], condition["reason"]) == ("True", "Passed")
+
+    eventually(available, "the server is known to answer", 10)
+    path = "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/queue"
+    assert json.loads(live.kubectl("get", "--raw", path))["items"][0]["who"] == "kubernetes-admin"
+    assert "queue" in live.kubectl("api-resources", "--api-group=external.metrics.k8s.io")

@@ -49,7 +49,8 @@ Dial = Callable[[Backend], Handler]
 TRUST = {"namespace": "kube-system", "name": "extension-apiserver-authentication"}
 _CONFIG_MAPS = resource_of("", "v1", "configmaps")
 API_SERVICES = resource_of("apiregistration.k8s.io", "v1", "apiservices")
-LOOK_SECONDS = 30.0
+# One that does not answer is asked again sooner, and then ever more seldom.
+RETRY_SECONDS, LOOK_SECONDS = 1.0, 30.0
 ANSWER_SECONDS_MAX = 5.0
 # Changes that come together are looked at together.
 GATHER_SECONDS = 0.05
@@ -117,18 +118,21 @@ class Aggregator:
         """Look at foreign servers until cancelled; `handler` takes what is told of them."""
         self.load()
         self._woken.set()
+        pause = RETRY_SECONDS
         while True:
             try:
-                async with asyncio.timeout(LOOK_SECONDS if self._foreign else None):
+                async with asyncio.timeout(pause if self._foreign else None):
                     await self._woken.wait()
+                pause = RETRY_SECONDS
             except TimeoutError:
-                log.debug("looking again at %d API services", len(self._foreign))
+                pause = min(pause * 2, LOOK_SECONDS)
             await asyncio.sleep(GATHER_SECONDS)
             self._woken.clear()
             self.load()
             async with asyncio.TaskGroup() as group:
-                for service in self._foreign.values():
-                    group.create_task(self._look(service, handler))
+                looks = [group.create_task(self._look(service, handler)) for service in self._foreign.values()]
+            if all(look.result() for look in looks):
+                pause = LOOK_SECONDS
 
     async def page(self, call: Call) -> Response | None:
         """What the server of a foreign group answers."""
@@ -173,8 +177,8 @@ class Aggregator:
         authorities = None if spec.get("insecureSkipTLSVerify") else vouching
         return backend(service, self._cache.get("", "services", namespace, name), slices, authorities)
 
-    async def _look(self, service: Object, handler: Handler) -> None:
-        """Ask a server what it serves, and tell how that went."""
+    async def _look(self, service: Object, handler: Handler) -> bool:
+        """Ask a server what it serves, and tell how that went: whether it answers."""
         place = group_version(service)
         try:
             await self._discover(service, place)
@@ -182,6 +186,7 @@ class Aggregator:
         except Unavailable as error:
             told = ("False", error.reason, str(error))
         await self._tell(service["metadata"]["name"], told, handler)
+        return told[0] == "True"
 
     async def _discover(self, service: Object, place: GroupVersion) -> None:
         target = f"/apis/{place[0]}/{place[1]}"
