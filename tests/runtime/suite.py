@@ -180,6 +180,11 @@ class RuntimeContract:
         await runtime.start("a")
         assert (await runtime.usage("a")).pids >= 1 and (await runtime.sandbox_usage("box")).pids >= 1
 
+    async def test_usages_are_read_in_one_go_and_what_is_gone_is_left_out(self, runtime, make):
+        await runtime.prepare(make("a", SLEEPS))
+        await runtime.start("a")
+        assert (await runtime.usages(["box", "none"], ["a", "gone"], brief=True)).keys() == {"box", "a"}
+
     async def test_limits_can_change(self, runtime, make):
         await runtime.prepare(make("a", SLEEPS))
         await runtime.start("a")
