@@ -65,6 +65,8 @@ SHARED = tuple(
     for place in (
         ("", "v1", "pods"), ("", "v1", "services"), ("", "v1", "endpoints"), ("", "v1", "namespaces"),
         ("", "v1", "persistentvolumeclaims"), ("", "v1", "resourcequotas"), ("", "v1", "replicationcontrollers"),
+        ("", "v1", "persistentvolumes"), ("storage.k8s.io", "v1", "storageclasses"),
+        ("storage.k8s.io", "v1", "volumeattachments"), ("storage.k8s.io", "v1", "csidrivers"),
         ("apps", "v1", "statefulsets"), ("apps", "v1", "daemonsets"), ("apps", "v1", "controllerrevisions"),
         ("policy", "v1", "poddisruptionbudgets"),
         ("", "v1", "nodes"), ("", "v1", "serviceaccounts"), ("apps", "v1", "deployments"),
