@@ -14,10 +14,11 @@ def directory(tmp_path, host_lock):
     mounts.unmount_below(tmp_path)
 
 
-def test_it_is_in_memory_once_however_often_it_is_prepared(directory):
+def test_it_is_in_memory_once_however_often_it_is_prepared(directory, tmp_path):
+    there_before = mounts.is_in_memory(tmp_path)
     for _ in range(2):
         run_dir.prepare(directory)
-    assert mounts.below(directory) == [directory]
+    assert mounts.is_in_memory(directory) and mounts.below(directory) == [directory] * (not there_before)
 
 
 def test_what_is_in_memory_already_gets_no_mount_of_its_own(directory):
