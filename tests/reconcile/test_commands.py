@@ -50,6 +50,20 @@ async def test_creations_go_out_in_growing_batches(api, recorder):
     assert [obj["metadata"]["name"] for obj in performed.created] == [f"c{n}" for n in range(200)]
 
 
+async def test_patches_of_different_objects_go_out_together_and_of_one_object_in_order(api, client, recorder):
+    for number in range(3):
+        await client.create(CONFIGMAPS, config(f"c{number}"))
+    counted = Counted(api)
+    apart = [Patch(CONFIGMAPS, ("shop", f"c{n}"), {"data": {"k": "v"}}) for n in range(3)]
+    await perform(Client(counted), recorder, apart)
+    assert counted.peaks == [1, 2]
+    await perform(
+        Client(counted), recorder, [Patch(CONFIGMAPS, ("shop", "c0"), {"data": {"k": str(n)}}) for n in range(3)]
+    )
+    assert counted.peaks == [1, 2, 1, 1, 1]
+    assert (await client.get(CONFIGMAPS, "c0", "shop"))["data"] == {"k": "2"}
+
+
 async def test_a_refused_creation_costs_one_request(api, client, recorder):
     api.fail = failure(403, "Forbidden", "exceeded quota")
     with pytest.raises(StatusError, match="exceeded quota"):

@@ -108,7 +108,8 @@ class Performed:
 
 async def perform(client: Client, recorder: Recorder, commands: Sequence[Command]) -> Performed:
     """
-    Send the commands in order; a run of Creates or Deletes of one resource goes out in growing batches (1, 2, 4, …).
+    Send the commands in order; a run of Creates, of Deletes, or of Patches of different objects, all of one resource,
+    goes out in growing batches (1, 2, 4, …).
 
     So a template that is refused costs one request, and fifty pods cost six round trips. The first failure stops what
     is left and is raised once its batch has ended: the next plan sees what was done.
@@ -119,17 +120,25 @@ async def perform(client: Client, recorder: Recorder, commands: Sequence[Command
         if kind is Requeue:
             seconds = min(command.seconds for command in run if isinstance(command, Requeue))
             requeue = seconds if requeue is None else min(requeue, seconds)
-        elif kind in (Create, Delete):
-            await _in_batches(work, list(run))
+            continue
+        together = list(run)
+        if kind in (Create, Delete) or (kind is Patch and _are_apart(together)):
+            await _in_batches(work, together)
         else:
-            for command in run:
+            for command in together:
                 await work.do(command)
     return Performed(work.versions, work.created, requeue)
 
 
 def _run_of(command: Command) -> tuple[type[Command], Resource | None]:
     """A pod waits until the claims before it are made."""
-    return type(command), command.resource if isinstance(command, Create | Delete) else None
+    return type(command), command.resource if isinstance(command, Create | Delete | Patch) else None
+
+
+def _are_apart(commands: Sequence[Command]) -> bool:
+    """Whether each is about another object, so that it does not matter which comes first."""
+    keys = [command.key for command in commands if isinstance(command, Patch)]
+    return len(set(keys)) == len(keys)
 
 
 async def _in_batches(work: _Work, commands: Sequence[Command]) -> None:

@@ -58,20 +58,24 @@ class JobController:
         if job is None or is_finished(job) or is_managed_elsewhere(job):
             self._views.pop(key, None)
             return None
+        seen, fresh = self._sorted(key, within_reach(self._pods, job))
         selector = from_label_selector(job["spec"]["selector"])
-        candidates = within_reach(self._pods, job)
-        claimed = claim(job, PODS, candidates, lambda pod: selector.matches(labels_of(pod)), finalizer=FINALIZER)
-        views = self._views_of(key, claimed.owned)
+        claimed = claim(job, PODS, fresh, lambda pod: selector.matches(labels_of(pod)), finalizer=FINALIZER)
+        views = [*seen, *(view_of(pod) for pod in claimed.owned)]
+        self._views[key] = {view.uid: view for view in views}
         return await self._tools.perform([*claimed.commands, *plan(job, views, self._tools.now())])
 
-    def _views_of(self, key: Key, pods: Iterable[Object]) -> list[View]:
+    def _sorted(self, key: Key, pods: Iterable[Object]) -> tuple[list[View], list[Object]]:
+        """The views of pods that were the Job's own already and are as they were, and the other pods."""
         held = self._views.get(key, {})
-        views = []
+        seen, fresh = [], []
         for pod in pods:
             view = held.get(uid_of(pod))
-            views.append(view if view is not None and view.pod is pod else view_of(pod))
-        self._views[key] = {view.uid: view for view in views}
-        return views
+            if view is not None and view.pod is pod and controller_of(pod) is not None:
+                seen.append(view)
+            else:
+                fresh.append(pod)
+        return seen, fresh
 
     # pods that no Job counts
 
