@@ -4,6 +4,7 @@ from builders import node, pod
 from scheduler_builders import Cluster
 from tiphys.api.selectors import from_labels
 from tiphys.scheduler import groups
+from tiphys.scheduler.nodes import ROWS_FIRST
 from tiphys.scheduler.terms import PodSelector
 
 
@@ -42,7 +43,7 @@ def test_all_selectors_have_to_find_a_pod():
 
 
 def test_answers_that_nobody_asks_for_are_forgotten_and_found_again(monkeypatch):
-    monkeypatch.setattr(groups, "TALLIES_MAX", 2)
+    monkeypatch.setattr(groups, "TALLY_CELLS_MAX", 2 * ROWS_FIRST)
     cluster = Cluster(node("a"))
     cluster.put(pod("p"), "a")
     for app in ("web", "x", "y", "z"):

@@ -117,3 +117,15 @@ def test_pods_that_keep_others_away_go_too():
     lonely = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
     cluster = full(asking("bystander", cpu="1", labels={"app": "db"}), asking("lonely", cpu="1", affinity=lonely))
     assert names(answer(cluster, asking("vip", cpu="1", priority=9))) == ["lonely"]
+
+
+def test_who_holds_a_claim_for_one_pod_goes_for_it():
+    claim = {
+        "metadata": {"name": "data", "namespace": "shop", "annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
+    }
+    claim["spec"] = {"volumeName": "pv", "accessModes": ["ReadWriteOncePod"]}
+    using = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]
+    cluster = full(asking("holder", cpu="1", volumes=using), asking("other", cpu="1"))
+    cluster.state.volumes.claims[("shop", "data")] = claim
+    cluster.state.volumes.put_volume({"metadata": {"name": "pv"}, "spec": {}})
+    assert names(answer(cluster, asking("vip", cpu="1", priority=9, volumes=using))) == ["holder"]

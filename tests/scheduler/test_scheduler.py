@@ -12,7 +12,7 @@ from tiphys.client.events import Recorder
 from tiphys.client.informer import Informers
 from tiphys.scheduler.follower import CLASSES, NODES
 from tiphys.scheduler.reports import PODS
-from tiphys.scheduler.scheduler import Scheduler
+from tiphys.scheduler.scheduler import BUDGETS, Scheduler
 from tiphys.scheduler.volume_binding import CLAIMS, VOLUMES
 
 
@@ -104,9 +104,9 @@ def test_many_pods_share_the_nodes():
 # stories of several kinds
 
 
-def story_of(*objects, then=None, seconds=60):
+def story_of(*objects, then=None, api=None):
     """Create objects in a running scheduler's API, do what `then(client, api)` does, and give the API."""
-    api = BindingApi()
+    api = api or BindingApi()
 
     async def story():
         async with scheduling(api) as client:
@@ -115,7 +115,7 @@ def story_of(*objects, then=None, seconds=60):
                 await asyncio.sleep(2)
             if then is not None:
                 await then(client, api)
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(60)
 
     virtual.run(story())
     return api
@@ -247,3 +247,37 @@ def test_a_pod_whose_claim_is_missing_waits_for_it():
     api = story_of((NODES, node("a")), (PODS, waiting(volumes=USING)), *STORAGE[:2], then=made)
     (first, *_) = events_of(api, "web")
     assert first == "FailedScheduling" and pod_in(api, "web")["spec"]["nodeName"] == "a"
+
+
+def test_a_promise_gives_way_to_a_more_important_pod():
+    mid, vip = asking("mid", priority=5), asking("vip", priority=9)
+    api = story_of((NODES, node("a")), (PODS, asking("low")), (PODS, mid), (PODS, vip), then=low_ends)
+    assert pod_in(api, "vip")["spec"]["nodeName"] == "a" and "nodeName" not in pod_in(api, "mid")["spec"]
+    assert "nominatedNodeName" not in pod_in(api, "mid")["status"]
+
+
+class StubbornApi(BindingApi):
+    """The first deletion fails."""
+
+    failures = 1
+
+    def _delete(self, where, body):
+        if self.failures:
+            self.failures -= 1
+            raise failure(500, "InternalError", "not now")
+        return super()._delete(where, body)
+
+
+def test_a_victim_that_could_not_be_deleted_is_tried_again():
+    api = story_of((NODES, node("a")), (PODS, asking("low")), (PODS, asking("vip", priority=9)), api=StubbornApi())
+    assert pod_in(api, "low")["metadata"].get("deletionTimestamp")
+
+
+def test_a_budget_is_read_from_the_api():
+    budget = {"metadata": {"name": "pdb", "namespace": "shop"}, "spec": {"selector": {"matchLabels": {"app": "web"}}}}
+    free = asking("free", labels={"app": "free"})
+    before = [(BUDGETS, {**budget, "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "status": {}})]
+    before += [(NODES, node("a")), (PODS, asking("guarded")), (NODES, node("b")), (PODS, free)]
+    api = story_of(*before, (PODS, asking("vip", priority=9)))
+    assert not pod_in(api, "guarded")["metadata"].get("deletionTimestamp")
+    assert pod_in(api, "free")["metadata"].get("deletionTimestamp")

@@ -24,8 +24,8 @@ GroupKey = tuple[str, frozenset[tuple[str, str]], bool]
 # All of these have to match.
 TallyKey = tuple[tuple[PodSelector, ...], bool]
 
-# Tallies used lately; one is an array of a number per row.
-TALLIES_MAX = 512
+# Tallies used lately: one is an array of a number per row, and together they have this many numbers (32 MB).
+TALLY_CELLS_MAX = 4_000_000
 
 
 @dataclass(eq=False, slots=True)
@@ -45,6 +45,7 @@ class Tally:
 
     key: TallyKey
     counts: Counts
+    groups: set[Group] = field(default_factory=set)
 
     def finds(self, group: Group, namespaces: Namespaces) -> bool:
         selectors, with_ending = self.key
@@ -68,17 +69,21 @@ class Groups:
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = Group(key[0], dict(key[1]), key[2])
-            group.tallies = [tally for tally in self._tallies.values() if tally.finds(group, self._namespaces)]
+            for tally in self._tallies.values():
+                if tally.finds(group, self._namespaces):
+                    _join(group, tally)
         count = group.rows.get(row, 0) + sign
         if count:
             group.rows[row] = count
         else:
             group.rows.pop(row, None)
-            if not group.rows:
-                del self._groups[key]
         for tally in group.tallies:
             self._fit(tally)
             tally.counts[row] += sign
+        if not group.rows:
+            del self._groups[key]
+            for tally in group.tallies:
+                tally.groups.discard(group)
 
     def tally(self, selectors: tuple[PodSelector, ...], *, with_ending: bool = True) -> Counts:
         """Per row, the pods that all of `selectors` find; pods on their way out only `with_ending`."""
@@ -97,10 +102,10 @@ class Groups:
         tally = self._tallies[key] = Tally(key, np.zeros(self._table.rows, dtype=np.float64))
         for group in self._groups.values():
             if tally.finds(group, self._namespaces):
-                group.tallies.append(tally)
+                _join(group, tally)
                 for row, count in group.rows.items():
                     tally.counts[row] += count
-        if len(self._tallies) > TALLIES_MAX:
+        if len(self._tallies) > max(TALLY_CELLS_MAX // self._table.rows, 1):
             self._forget(self._tallies.popitem(last=False)[1])
         return tally
 
@@ -109,10 +114,10 @@ class Groups:
         if missing > 0:
             tally.counts = np.concatenate([tally.counts, np.zeros(missing, dtype=np.float64)])
 
-    def _forget(self, tally: Tally) -> None:
-        for group in self._groups.values():
-            if tally in group.tallies:
-                group.tallies.remove(tally)
+    @staticmethod
+    def _forget(tally: Tally) -> None:
+        for group in tally.groups:
+            group.tallies.remove(tally)
 
     def _forget_by_namespace(self) -> None:
         """A namespace has other labels: what selects by them is counted anew when it is asked for."""
@@ -121,6 +126,11 @@ class Groups:
             if any(each.namespace_selector is not None for each in key[0]):
                 del self._tallies[key]
                 self._forget(tally)
+
+
+def _join(group: Group, tally: Tally) -> None:
+    group.tallies.append(tally)
+    tally.groups.add(group)
 
 
 def group_key(pod: Object) -> GroupKey:
