@@ -112,13 +112,15 @@ class CsiDriver:
         (self.data(asked) / "size").write_text(str(asked["capacity_range"]["required_bytes"]))
 
     def take_away(self, asked):
-        path = Path(asked.get("target_path") or asked["staging_target_path"])
+        # The kernel lists mounts by their real paths.
+        path = Path(asked.get("target_path") or asked["staging_target_path"]).resolve()
         if self.mounting:
             mounts.unmount_below(path)
         if path.exists():
             path.rmdir()
 
     def _show(self, source, target):
+        target = target.resolve()
         target.mkdir(exist_ok=True)
         if self.mounting and not mounts.is_mount(target):
             mounts.bind(str(source), target)

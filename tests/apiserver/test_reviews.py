@@ -184,3 +184,21 @@ async def test_a_node_gets_the_token_that_its_pod_asks_for(reviewed):
     pod = reviewed.world.pod("web", "n1", serviceAccountName="robot", volumes=volumes)
     asked = for_pod(pod["metadata"]["uid"])
     assert (await reviewed.ask("serviceaccounts/token", asked, name="robot", user=N1))["status"]["token"]
+
+
+async def test_a_node_gets_tokens_for_the_drivers_of_its_pods_volumes(reviewed):
+    reviewed.world.account("robot")
+    claim, source = {"claimName": "data"}, {"csi": {"driver": "of-claim", "volumeHandle": "h"}}
+    volumes = [{"name": "a", "csi": {"driver": "inline"}}, {"name": "b", "persistentVolumeClaim": claim}]
+    pod = reviewed.world.pod("web", "n1", serviceAccountName="robot", volumes=volumes)
+    held = {"metadata": {"name": "data", "namespace": "shop"}, "spec": {"volumeName": "v"}}
+    reviewed.world.put("", "persistentvolumeclaims", held)
+    reviewed.world.put("", "persistentvolumes", {"metadata": {"name": "v"}, "spec": source})
+    for name in ("inline", "of-claim", "other"):
+        spec = {"tokenRequests": [{"audience": f"for-{name}"}]}
+        reviewed.world.put("storage.k8s.io", "csidrivers", {"metadata": {"name": name}, "spec": spec})
+    asked = for_pod(pod["metadata"]["uid"], audiences=["for-inline", "for-of-claim"])
+    assert (await reviewed.ask("serviceaccounts/token", asked, name="robot", user=N1))["status"]["token"]
+    other = for_pod(pod["metadata"]["uid"], audiences=["for-other"])
+    text = await reviewed.refused("serviceaccounts/token", other, name="robot", user=N1)
+    assert 'audience "for-other" not found in pod spec volume' in text

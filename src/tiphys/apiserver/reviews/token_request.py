@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tiphys.api import errors
+from tiphys.api import errors, storage
 from tiphys.api.objects import timestamp
 from tiphys.api.validation.fields import FieldError, invalid
 from tiphys.apiserver.authn.accounts import AccountTokens, Bound
@@ -62,7 +62,7 @@ def _restrict_node(reader: Reader, call: Call, node: str, spec: Object) -> None:
         raise errors.not_found("pods", "", reference.get("name", ""))
     if pod["spec"].get("nodeName") != node:
         raise refused("node requested token bound to a pod scheduled on a different node")
-    meant = _audiences_of(pod)
+    meant = _audiences_of(pod) | _audiences_of_drivers(reader, pod)
     for audience in spec.get("audiences") or ("",):
         if audience not in meant:
             raise refused(f'audience "{audience}" not found in pod spec volume')
@@ -74,6 +74,20 @@ def _audiences_of(pod: Object) -> set[str]:
     return {
         source["serviceAccountToken"].get("audience", "") for source in sources if source.get("serviceAccountToken")
     }
+
+
+def _audiences_of_drivers(reader: Reader, pod: Object) -> set[str]:
+    """Those for which the drivers of the pod's volumes ask in their CSIDriver objects."""
+    drivers = {(volume.get("csi") or {}).get("driver") for volume in pod["spec"].get("volumes") or ()}
+    namespace = pod["metadata"]["namespace"]
+    for name in storage.claim_names(pod):
+        claim = reader.get("", "persistentvolumeclaims", namespace, name) or {}
+        held = (claim.get("spec") or {}).get("volumeName")
+        volume = (reader.get("", "persistentvolumes", "", held) if held else None) or {}
+        drivers.add(((volume.get("spec") or {}).get("csi") or {}).get("driver"))
+    found = (reader.get("storage.k8s.io", "csidrivers", "", name) for name in drivers if name)
+    requests = (one for driver in found if driver for one in driver["spec"].get("tokenRequests") or ())
+    return {one.get("audience", "") for one in requests}
 
 
 def _managed(metadata: Object) -> Object:
