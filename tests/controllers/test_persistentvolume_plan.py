@@ -128,6 +128,13 @@ def test_what_local_path_does_not_promise_is_refused(asked, text):
     assert text in said(commands)[0][1] and len(commands) == 1
 
 
+def test_a_parameter_that_local_path_does_not_know_is_refused():
+    odd = {**storage_class(), "parameters": {"fsType": "xfs"}}
+    facts = Facts(storage_class=odd, node=storing_node())
+    ((reason, text),) = said(claims.plan(claim(cls="local-path", annotations=HERE), facts))
+    assert reason == "ProvisioningFailed" and 'invalid option "fsType"' in text
+
+
 def test_a_selected_node_that_is_gone_is_chosen_anew():
     commands = claims.plan(claim(cls="local-path", annotations=HERE), delayed())
     assert written(commands, CLAIMS)["metadata"]["annotations"] == {}

@@ -78,7 +78,7 @@ def _make(claim: Object, storage_class: StorageClass, node: Object | None) -> li
         text = f'failed to get target node: nodes "{chosen}" not found'
         without = {**claim, "metadata": {**claim["metadata"], "annotations": marks}}
         return [_failed(claim, text), Update(CLAIMS, without)]
-    why = _refusal(claim, node)
+    why = _refusal(claim, storage_class, node)
     if why:
         name = storage_class["metadata"]["name"]
         return [_failed(claim, f'failed to provision volume with StorageClass "{name}": {why}')]
@@ -90,9 +90,11 @@ def _make(claim: Object, storage_class: StorageClass, node: Object | None) -> li
     return [Create(VOLUMES, volume, exists_ok=True, announce=told)]
 
 
-def _refusal(claim: Object, node: Object | None) -> str:
+def _refusal(claim: Object, storage_class: StorageClass, node: Object | None) -> str:
     """What local-path does not promise is refused, with what to do instead."""
     spec = claim["spec"]
+    if storage_class.get("parameters"):
+        return f'invalid option "{min(storage_class["parameters"])}" for volume plugin {LOCAL_PATH}'
     if spec.get("selector"):
         return "claim Selector is not supported"
     if spec.get("dataSource") or spec.get("dataSourceRef"):

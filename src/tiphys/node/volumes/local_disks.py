@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from tiphys.node.volumes.mounts import Mount
 IMAGE, DISK, DATA = "image", "disk", "data"
 _UNFINISHED, _REMOVED = ".unfinished", ".removed"
 BLOCK_BYTES = 4096
+_FREE_LOOKS_MAX, _FREE_LOOK_SECONDS = 50, 0.02
 
 
 class InUse(Exception):
@@ -166,8 +168,7 @@ class LocalDisks:
     def _mount(self, disk: Disk) -> Path:
         image, target = self._image(disk.name), self._directory / disk.name / DISK
         if not mounts.is_mount(target):
-            if loops.find(image) is None:
-                self._fit(image, disk)
+            self._fit(image, disk)
             target.mkdir(exist_ok=True, mode=0o755)
             handle = loops.attach(image, lasting=False)
             try:
@@ -177,11 +178,12 @@ class LocalDisks:
         return _data_directory(target)
 
     def _fit(self, image: Path, disk: Disk) -> None:
-        """Nobody has it: the moment to grow it on any host."""
-        if image.stat().st_size < _rounded(disk.size_bytes):
-            os.truncate(image, _rounded(disk.size_bytes))
-        if file_systems.size_bytes(image) < image.stat().st_size:
-            file_systems.grow_unmounted(image)
+        """Nobody has it: the moment to grow it on any host. One that somebody else keeps open stays as it is."""
+        size = max(image.stat().st_size, _rounded(disk.size_bytes))
+        if file_systems.size_bytes(image) >= size or not _comes_free(image):
+            return
+        os.truncate(image, size)
+        file_systems.grow_unmounted(image)
 
     def _users(self, name: str) -> list[Path]:
         """Where pods show the volume, by the mounts of the kernel."""
@@ -212,6 +214,15 @@ def _points_of(device: Path, shown: Sequence[Mount]) -> list[Path]:
     """Where a device shows: its file system, or the device itself, which is a file of the devices' own file system."""
     number, node = os.stat(device).st_rdev, ("devtmpfs", f"/{device.name}")
     return [mount.point for mount in shown if mount.device == number or (mount.kind, mount.root) == node]
+
+
+def _comes_free(image: Path) -> bool:
+    """Whether no device shows the file. The kernel closes one a moment after its last mount, and tells nobody."""
+    for _ in range(_FREE_LOOKS_MAX):
+        if loops.find(image) is None:
+            return True
+        time.sleep(_FREE_LOOK_SECONDS)
+    return False
 
 
 def _rounded(size: int) -> int:
