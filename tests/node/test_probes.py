@@ -1,16 +1,18 @@
 """Each kind of check against a real listener, and how many make a verdict."""
 
 import asyncio
-import struct
+import socket
+from contextlib import asynccontextmanager
 
 import pytest
 
 from tiphys.node.probes import grpc, http, tcp
 from tiphys.node.probes.checks import NoSuchPort, port_of
 from tiphys.node.probes.command import check as check_command
-from tiphys.node.probes.outcome import Tally, timing_of
+from tiphys.node.probes.outcome import Outcome, Tally, timing_of
 from tiphys.runtime.door import ContainerSpec, SandboxSpec
 from tiphys.runtime.fake import Answer, FakeRuntime
+from tiphys.wire import grpc as wire_grpc
 
 
 class Listener:
@@ -84,27 +86,57 @@ async def test_tcp_asks_only_for_a_connection():
         assert (await tcp.check("127.0.0.1", listener.port, 1.0)).passed
 
 
-def health(status):
-    message = b"\x08" + bytes([status])
-    body = struct.pack(">BI", 0, len(message)) + message
-    return grpc.frame(grpc.SETTINGS, 0, 0, b"") + grpc.frame(grpc.DATA, 0, 1, body)
+@asynccontextmanager
+async def health_service(status, path="/grpc.health.v1.Health/Check"):
+    """A server in the container's place; gives its port and what it was asked."""
+    asked = []
+
+    async def check(message):
+        asked.append(message)
+        if status is None:
+            await asyncio.get_running_loop().create_future()
+        yield bytes([8, status])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        serving = asyncio.create_task(wire_grpc.serve(listener, {path: check}))
+        try:
+            yield listener.getsockname()[1], asked
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
 
 
 @pytest.mark.parametrize(
-    "status, text", [(1, "service healthy"), (2, 'service unhealthy (responded with "NOT_SERVING")')]
+    ("status", "text"),
+    [
+        (1, "service healthy"),
+        (2, 'service unhealthy (responded with "NOT_SERVING")'),
+        (None, "timeout: health rpc did not complete within 0.3s"),
+    ],
 )
 async def test_grpc_reads_the_health_service(status, text):
-    async with Listener(health(status)) as listener:
-        outcome = await grpc.check("127.0.0.1", listener.port, "db", 1.0)
-    assert outcome == grpc.Outcome(status == 1, text)
-    assert listener.asked.startswith(grpc.PREFACE) and listener.asked.endswith(b"\x00\x00\x00\x00\x04\x0a\x02db")
+    async with health_service(status) as (port, asked):
+        outcome = await grpc.check("127.0.0.1", port, "db", 0.3)
+    assert outcome == Outcome(status == 1, text)
+    assert asked == [b"\x0a\x02db"]
 
 
 async def test_grpc_without_a_health_service_says_so():
-    trailers = grpc.frame(grpc.HEADERS, grpc.END_STREAM | grpc.END_HEADERS, 1, b"\x88")
-    async with Listener(trailers) as listener:
+    async with health_service(1, "/other.Service/Check") as (port, _):
+        outcome = await grpc.check("127.0.0.1", port, "", 1.0)
+    text = "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): unknown method"
+    assert not outcome.passed and outcome.output.startswith(text)
+
+
+async def test_grpc_where_nobody_or_somebody_else_listens_says_so():
+    async with Listener(answered(200)) as listener:
         outcome = await grpc.check("127.0.0.1", listener.port, "", 1.0)
-    assert not outcome.passed and "grpc health protocol" in outcome.output
+    assert not outcome.passed and outcome.output.startswith("error: health rpc probe failed: rpc error:")
+    outcome = await grpc.check("127.0.0.1", listener.port, "", 1.0)
+    where = f"127.0.0.1:{listener.port}"
+    text = f'error: failed to connect service "{where}": dial tcp {where}: connect: connection refused'
+    assert outcome == Outcome(False, text)
 
 
 async def runtime_with(answer):

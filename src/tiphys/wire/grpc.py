@@ -56,15 +56,17 @@ class RpcError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a server listens: the path of a socket, or a host and port."""
+    """Where a server listens: the path of a socket, or a host and port; and as whom we call it."""
 
     path: str = ""
     host: str = ""
     port: int = 0
+    agent: str = "grpc-tiphys/1"
 
     @property
     def authority(self) -> str:
-        return "localhost" if self.path else f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return "localhost" if self.path else f"{host}:{self.port}"
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if not self.path:
@@ -142,7 +144,7 @@ async def answers(target: Target, method: str, message: bytes) -> AsyncGenerator
                 if _is_over(event):
                     return
     except (http2.Http2Error, ConnectionError) as error:
-        raise RpcError(UNAVAILABLE, f"connection error: {error}") from error
+        raise RpcError(UNAVAILABLE, f"connection error: {error}") from None
     finally:
         writer.transport.abort()
 
@@ -155,7 +157,7 @@ def _request_headers(target: Target, method: str) -> Sequence[Header]:
         (":authority", target.authority),
         ("te", "trailers"),
         ("content-type", "application/grpc"),
-        ("user-agent", "grpc-tiphys/1"),
+        ("user-agent", target.agent),
     ]
 
 
