@@ -58,6 +58,13 @@ def pid_in(info):
     return next(line for line in info.splitlines() if line.startswith("Pid:"))
 
 
+async def test_requests_are_counted_by_service(way):
+    await way.put(service(), way.server("web"), ingress("front", rule("a.test"), rule("b.test")))
+    for host in ("a.test", "b.test", "c.test"):
+        await way.get(host)
+    assert await way.part.requests() == {("shop", "web"): 2}
+
+
 async def test_a_certificate_is_chosen_by_the_name_and_unknown_names_are_refused(way):
     secrets = [tls_secret("a", "a.test"), tls_secret("b", "b.test")]
     tls = [{"hosts": [f"{name}.test"], "secretName": name} for name in ("a", "b")]

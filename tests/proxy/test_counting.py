@@ -100,6 +100,21 @@ async def test_a_counter_that_somebody_reset_counts_from_zero(kernel):
     assert (await made.arrivals(CONNECTIONS, [owner]))[owner].per_second == 7.0
 
 
+async def test_requests_that_come_another_way_count_too(kernel):
+    made, clock, known = counted(kernel, service())
+    (owner,), totals = known, {WEB: 1000, ("shop", "unasked"): 5}
+
+    async def elsewhere():
+        return totals
+
+    made._elsewhere = elsewhere
+    await made.arrivals(REQUESTS, [owner])
+    clock.at, totals[WEB] = 102.0, 1030
+    assert (await made.arrivals(REQUESTS, [owner]))[owner].per_second == 15.0
+    clock.at, totals[WEB] = 104.0, 10
+    assert (await made.arrivals(REQUESTS, [owner]))[owner].per_second == 10.0
+
+
 async def test_an_unknown_service_is_missing_and_costs_nothing(kernel):
     made, _, _ = counted(kernel)
     assert await made.arrivals(REQUESTS, [WEB]) == {} and kernel.written == []

@@ -58,6 +58,10 @@ class WayIn:
         if self._ingress is not None:
             await self._ingress.settled.wait()
 
+    async def requests(self) -> dict[tuple[str, str], int]:
+        """What came to each Service through Ingresses."""
+        return await self._ingress.requests() if self._ingress is not None else {}
+
     def and_withdrawn(self, from_packets: Callable[[str], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
         """Neither packets nor requests are led to a pod any more."""
         ingress = self._ingress

@@ -95,9 +95,8 @@ class HaProxy:
 
     async def stop(self) -> None:
         """End it; its ports are free afterwards."""
-        await asyncio.to_thread(end, self._directory)
-        self._forget()
         self.close()
+        await asyncio.to_thread(end, self._directory)
 
     def close(self) -> None:
         """Let it go on alone."""
@@ -289,20 +288,32 @@ def end(directory: Path) -> None:
     pid = running(directory)
     if pid is None:
         return
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        for number in (signal.SIGTERM, signal.SIGKILL):
+    with contextlib.ExitStack() as stack:
+        family = []
+        # Workers last: a master that has ended may be a moment ahead of them, and they have the ports.
+        for one in (pid, *_workers(pid)):
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(descriptor, number)
-            if _ends(descriptor):
-                break
-        with contextlib.suppress(ChildProcessError):
+                family.append(os.pidfd_open(one))
+                stack.callback(os.close, family[-1])
+        _send(family[:1], signal.SIGTERM)
+        if not all(_ends(descriptor) for descriptor in family):
+            _send(family, signal.SIGKILL)
+            for descriptor in family:
+                _ends(descriptor)
+        with contextlib.suppress(ChildProcessError):  # it may be an earlier server's child
             os.waitpid(pid, os.WNOHANG)
-    finally:
-        os.close(descriptor)
+
+
+def _workers(master: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(word) for word in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+    return []
+
+
+def _send(family: Iterable[int], number: signal.Signals) -> None:
+    for descriptor in family:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, number)
 
 
 def remove(directory: Path) -> None:

@@ -157,6 +157,25 @@ class Ingress:
             return False
         return any(count for (address, _), count in found.items() if address in addresses)
 
+    # counts
+
+    async def requests(self) -> dict[Key, int]:
+        """By Service, what has come through Ingresses since HAProxy's worker began; a mixed pool's share by weight."""
+        if not self._haproxy.is_running:
+            return {}
+        try:
+            totals = runtime.requests(await self._haproxy.ask(runtime.TOTALS))
+        except DataPlaneFailure as error:
+            log.warning("requests through Ingresses cannot be counted: %s", error)
+            return {}
+        found: dict[Key, int] = {}
+        for name, pool in self._table.pools.items():
+            whole = sum(backend.weight for backend in pool.backends) or 1
+            for backend in pool.backends:
+                key = (backend.namespace, backend.service)
+                found[key] = found.get(key, 0) + totals.get(name, 0) * backend.weight // whole
+        return found
+
     # events
 
     def _anything_changed(self, old: Object | None, new: Object | None) -> None:

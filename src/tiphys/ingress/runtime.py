@@ -9,6 +9,8 @@ from tiphys.ingress.servers import Change, Put, Server, Weigh
 
 STATE = "show servers state"
 CONNECTIONS = "show servers conn"
+# Of backends alone.
+TOTALS = "show stat -1 2 -1"
 # What the configuration calls itself (`config.py`).
 GENERATION = "TIPHYS_GENERATION"
 ASK_GENERATION = f"show env {GENERATION}"
@@ -56,6 +58,16 @@ def servers(state: str) -> dict[str, list[Server]]:
         if name.startswith("s") and name[1:].isdigit():
             found.setdefault(pool, {})[int(name[1:])] = Server(address, port, weight, used=not admin)
     return {pool: [places[place] for place in sorted(places)] for pool, places in found.items()}
+
+
+def requests(totals: str) -> dict[str, int]:
+    """How many requests each pool has had since its worker began, from `show stat`."""
+    lines = totals.splitlines()
+    columns = lines[0].lstrip("# ").split(",") if lines else []
+    if "stot" not in columns:
+        return {}
+    rows = [dict(zip(columns, line.split(","), strict=False)) for line in lines[1:] if line]
+    return {row["pxname"]: int(row["stot"]) for row in rows if row.get("stot")}
 
 
 def requests_under_way(connections: str) -> dict[Target, int]:

@@ -3,7 +3,8 @@ How many connections and requests come to a Service a second, for whoever asks.
 
 The first question about a Service puts its counters into the kernel, and waits a moment for something to count; when
 nobody has asked for a minute they are taken out again. The kernel's counts begin anew whenever the table is written, so
-what counts is the difference of two looks: one is made right before each change.
+what counts is the difference of two looks: one is made right before each change. Requests that reach a Service's pods
+without its address, through an Ingress, are counted by who leads them there, and asked for at each look.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,9 @@ Object = Mapping[str, Any]
 Owner = tuple[str, str]
 # (kind, namespace, name)
 Watch = tuple[str, str, str]
+
+# Requests by Service since somebody began to count.
+Elsewhere = Callable[[], Awaitable[Mapping[Owner, int]]]
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +57,11 @@ class _Look:
     totals: Mapping[Watch, int]
 
 
+async def nowhere() -> Mapping[Owner, int]:
+    """All requests come by packets to Services' addresses."""
+    return {}
+
+
 class Counting:
     """`find` gives a Service. `run()` takes the counters out when nobody asks any more."""
 
@@ -61,17 +70,20 @@ class Counting:
         table: str,
         find: Callable[[str, str], Object | None],
         *,
+        elsewhere: Elsewhere = nowhere,
         open_engine: Callable[[], Engine] = engine,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
         self._find = find
+        self._elsewhere = elsewhere
         self._open_engine = open_engine
         self._now = now
         self._engine: Engine | None = None
         self._asked: dict[Watch, float] = {}
         self._installed: dict[Place, Watch] = {}
         self._seen: dict[Place, int] = {}
+        self._seen_elsewhere: dict[Owner, int] = {}
         self._totals: dict[Watch, int] = {}
         self._looks: deque[_Look] = deque()
         self._turn = asyncio.Lock()
@@ -105,37 +117,37 @@ class Counting:
                 return {}
 
     async def _measured(self, watches: Mapping[Watch, Owner]) -> Mapping[Owner, Arrivals]:
-        self._install()
+        await self._install()
         counted = set(self._installed.values())
         wanted = [watch for watch in watches if watch in counted]
         if wanted and self._now() - self._looks[-1].at >= FRESH_SECONDS:
-            self._look()
+            await self._look()
         if any(self._rate(watch) is None for watch in wanted):
             await asyncio.sleep(FIRST_SECONDS)
-            self._look()
+            await self._look()
         found = {watches[watch]: self._rate(watch) for watch in wanted}
         return {owner: rate for owner, rate in found.items() if rate is not None}
 
-    def _install(self) -> None:
+    async def _install(self) -> None:
         """Make the kernel count at the places of what was asked for, as its Services are now."""
         wanted = {place: watch for watch in self._asked for place in self._places(watch)}
         if wanted == self._installed:
             return
         if self._installed:
-            self._look()
+            await self._look()
         self._nft.run(counters.table(self._table, wanted))
         self._installed = wanted
         self._seen = {}
         for watch in wanted.values():
             self._totals.setdefault(watch, 0)
-        self._look()
+        await self._look()
 
     def _places(self, watch: Watch) -> Iterable[Place]:
         kind, namespace, name = watch
         service = self._find(namespace, name)
         return counters.places_of(service, kind) if service is not None else ()
 
-    def _look(self) -> None:
+    async def _look(self) -> None:
         """Add what came since the last look."""
         for collection in {collection for collection, _ in self._installed}:
             listed = counters.counts(self._nft.run(f"list set ip {self._table} {collection}"))
@@ -147,6 +159,12 @@ class Counting:
                     # Fewer than before: somebody else has made the counter anew.
                     self._totals[watch] += packets - before if packets >= before else packets
                 self._seen[place] = packets
+        for owner, requests in (await self._elsewhere()).items():
+            earlier = self._seen_elsewhere.get(owner, requests)
+            if (counters.REQUESTS, *owner) in self._totals:
+                new = requests - earlier if requests >= earlier else requests
+                self._totals[(counters.REQUESTS, *owner)] += new
+            self._seen_elsewhere[owner] = requests
         at = self._now()
         self._looks.append(_Look(at, {watch: self._totals[watch] for watch in set(self._installed.values())}))
         while self._looks[0].at < at - KEPT_SECONDS:
