@@ -324,6 +324,7 @@ async def test_a_token_in_a_secret_names_the_account_for_ever(speakers):
     token = stored_token(speakers)
     speakers.clock.seconds += 3 * EXTENDED_SECONDS
     assert (await speakers.ask(token)).name == "system:serviceaccount:shop:robot"
+    assert speakers.tokens.used_secrets.get_nowait() == ("shop", "key")
     assert speakers.authenticator.review(token, ())[1] == (ISSUER,)
     with pytest.raises(TokenRejected):
         speakers.authenticator.review(token, ("https://elsewhere",))
@@ -343,3 +344,12 @@ async def test_a_token_that_the_secret_holds_no_longer_or_calls_invalid_is_refus
     assert await refused(speakers, token) == 401
     stored_token(speakers, **{"kubernetes.io/legacy-token-invalid-since": "2027-01-01"})
     assert await refused(speakers, token) == 401
+
+
+async def test_the_use_of_a_token_in_a_secret_is_told_once_a_day(speakers):
+    token = stored_token(speakers)
+    for hours in (1, 1, 24):
+        await speakers.ask(token)
+        speakers.clock.seconds += hours * 3600
+    await speakers.ask(token)
+    assert speakers.tokens.used_secrets.qsize() == 2

@@ -31,7 +31,6 @@ from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.authz.node import NodeAuthorizer
 from tiphys.apiserver.authz.rbac import Rbac
 from tiphys.apiserver.cache import Cache
-from tiphys.apiserver.call import Object
 from tiphys.apiserver.chain import Guards
 from tiphys.apiserver.parts import Parts
 from tiphys.apiserver.reviews import access, authentication, rules, token_request
@@ -134,11 +133,12 @@ class Security:
             self._tokens.keys = self._keys
             self._authenticator.forget()
 
-    def secret_token(self, account: Object, secret: str) -> str:
-        """The token that the Secret of that name holds for an account of its namespace."""
+    @property
+    def accounts(self) -> AccountTokens:
+        """Who signs and verifies tokens of service accounts."""
         if self._tokens is None:
             raise RuntimeError("no API server has been given its guards yet")
-        return self._tokens.issue_for_secret(account, secret)
+        return self._tokens
 
     async def rotate_sealing_key(self, cache: Cache) -> int:
         """Seal every Secret with a new key; returns how many were written again."""

@@ -31,6 +31,7 @@ from tiphys.controllers.ephemeralvolume.controller import EphemeralVolumeControl
 from tiphys.controllers.garbage.controller import GarbageController
 from tiphys.controllers.horizontalpodautoscaler.controller import HorizontalPodAutoscalerController
 from tiphys.controllers.job.controller import JobController
+from tiphys.controllers.legacytokens.controller import LegacyTokenController
 from tiphys.controllers.loadbalancer.controller import LoadBalancerController
 from tiphys.controllers.namespace.controller import NamespaceController
 from tiphys.controllers.nodelifecycle.controller import NodeLifecycleController
@@ -120,8 +121,11 @@ def build(master: Master, informers: Informers) -> list[Run]:
         ServiceAccountController(tools("service-account-controller")).run,
         RootCaController(tools("root-ca-cert-publisher"), bundle).run,
         ServiceAccountTokenController(
-            Tools(client, informers, Recorder(client, "tokens-controller")), bundle, master.security.secret_token
+            Tools(client, informers, Recorder(client, "tokens-controller")),
+            bundle,
+            master.security.accounts.issue_for_secret,
         ).run,
+        LegacyTokenController(tools("legacy-service-account-token-cleaner"), master.security.accounts.used_secrets).run,
         NodeLifecycleController(tools("node-controller")).run,
         TaintEvictionController(tools("node-controller", "taint-eviction-controller")).run,
         PodGcController(tools("pod-garbage-collector")).run,

@@ -7,6 +7,7 @@ there with the same uid: deleting the pod ends its tokens, whatever their time o
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ DELETED_LEEWAY_SECONDS = 60.0
 # asks for, is therefore good for a year; the node agent still renews it as if it were not.
 WARN_AFTER_SECONDS = 3607
 EXTENDED_SECONDS = 365 * 24 * 3600
+# Uses of tokens in Secrets that wait to be noted.
+USED_MAX = 1000
 _INFO = "authentication.kubernetes.io/"
 # What a token can be bound to beside its account: claim → (resource, is namespaced).
 _BOUND = {"pod": "pods", "secret": "secrets", "node": "nodes"}
@@ -60,6 +63,8 @@ class AccountTokens:
         self.issuer = issuer
         self.audiences = tuple(audiences)
         self._reader = reader
+        # Secrets whose tokens were spoken with: for who notes it. What finds no room is noted another day.
+        self.used_secrets: asyncio.Queue[tuple[str, str]] = asyncio.Queue(USED_MAX)
 
     def issue(
         self, account: Object, audiences: Sequence[str], seconds: int, bound: Sequence[Bound], now: float
@@ -115,7 +120,10 @@ class AccountTokens:
             raise TokenRejected("the token is not meant for these audiences")
         identity, hangs_on = secret_tokens.check(claims, token, self._reader)
         keys = tuple(key_of(resources.get("", "v1", plural), *place) for plural, *place in hangs_on)
-        return Verified(identity, named, float("inf"), keys)
+        _, namespace, name = hangs_on[0]
+        if not self.used_secrets.full():
+            self.used_secrets.put_nowait((namespace, name))
+        return Verified(identity, named, secret_tokens.end_of_day(now), keys)
 
     def _check_bound(self, namespace: str, private: Mapping[str, Any], now: float) -> tuple[tuple[str, ...], float]:
         """The storage keys of what the token hangs on, and when the first of it is gone for good."""

@@ -19,6 +19,7 @@ from tiphys.pki.tokens import TokenKeys, TokenRejected
 from tiphys.wire.messages import Identity
 
 ISSUER = "kubernetes/serviceaccount"
+DAY_SECONDS = 86_400.0
 _CLAIM = "kubernetes.io/serviceaccount/"
 # Set by hand, or by who cleans up, on a token that shall no longer be used.
 INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since"
@@ -57,6 +58,11 @@ def check(claims: Mapping[str, Any], token: str, reader: Reader) -> tuple[Identi
         raise TokenRejected(_GONE)
     identity = Identity(account_name(namespace, name), (*account_groups(namespace), AUTHENTICATED), uid)
     return identity, (("secrets", namespace, secret_name), ("serviceaccounts", namespace, name))
+
+
+def end_of_day(now: float) -> float:
+    """The use of a token is noted once a day, so it is looked at anew each day."""
+    return (now // DAY_SECONDS + 1) * DAY_SECONDS
 
 
 def _holds(secret: Object, token: str) -> bool:
