@@ -10,14 +10,14 @@ import json
 import sys
 from pathlib import Path
 
-from tiphys.node.csi import messages
+from tiphys.node.csi import abilities, messages
 from tiphys.node.csi.messages import TABLE
 from tiphys.node.plugins import messages as registration
 from tiphys.node.volumes import mounts
 from tiphys.wire import grpc, unix_sockets
 from tiphys.wire.grpc import RpcError
 
-EVERYTHING = (messages.CAN_STAGE, messages.CAN_GET_STATS, messages.CAN_EXPAND)
+EVERYTHING = (abilities.CAN_STAGE, abilities.CAN_GET_STATS, abilities.CAN_EXPAND)
 
 
 class CsiDriver:

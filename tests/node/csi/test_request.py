@@ -6,7 +6,7 @@ import pytest
 
 from node_builders import new_pod, settings
 from storage_builders import claim, volume
-from tiphys.node.csi import messages, request
+from tiphys.node.csi import abilities, request
 from tiphys.node.csi.request import EPHEMERAL, PERSISTENT, Wanted
 from tiphys.node.environment import Sources
 from tiphys.node.objects import Ref
@@ -52,8 +52,8 @@ def test_a_volume_of_a_claim_says_all_that_its_driver_needs():
         ("ReadOnlyMany", (), 3),
         ("ReadWriteMany", (), 5),
         ("ReadWriteOncePod", (), 1),
-        ("ReadWriteOnce", (messages.KNOWS_SINGLE_NODE_MULTI_WRITER,), 7),
-        ("ReadWriteOncePod", (messages.KNOWS_SINGLE_NODE_MULTI_WRITER,), 6),
+        ("ReadWriteOnce", (abilities.KNOWS_SINGLE_NODE_MULTI_WRITER,), 7),
+        ("ReadWriteOncePod", (abilities.KNOWS_SINGLE_NODE_MULTI_WRITER,), 6),
     ],
 )
 def test_access_modes_are_told_in_csis_words(access, abilities, mode):
@@ -63,7 +63,7 @@ def test_access_modes_are_told_in_csis_words(access, abilities, mode):
 
 def test_a_group_is_told_only_to_drivers_that_take_one():
     assert "volume_mount_group" not in request.capability(wanted(), frozenset(), 7)["mount"]
-    told = request.capability(wanted(), frozenset({messages.TAKES_GROUP}), 7)
+    told = request.capability(wanted(), frozenset({abilities.TAKES_GROUP}), 7)
     assert told["mount"]["volume_mount_group"] == "7"
     assert request.capability(wanted(is_block=True), frozenset(), 7)["block"] == {}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tiphys.client.client import Client
 from tiphys.client.events import Recorder
-from tiphys.node.csi import request
+from tiphys.node.csi import abilities, request
 from tiphys.node.csi.request import Wanted
 from tiphys.node.objects import Ref
 from tiphys.node.settings import NodeSettings
@@ -38,13 +38,12 @@ class Growth:
 
     async def grow(self, driver: Driver, wanted: Wanted, bound: Bound, path: Path) -> None:
         """Nothing to do where the claim has what the volume has. VolumeProblem, StatusError."""
-        from tiphys.node.csi import messages
         from tiphys.wire.grpc import RpcError
 
         change = grown_status(bound.claim, bound.volume)
         if change is None or wanted.read_only:
             return
-        if driver.can(messages.CAN_EXPAND):
+        if driver.can(abilities.CAN_EXPAND):
             asked = {
                 "volume_id": wanted.handle,
                 "volume_path": self._settings.shown(path),
@@ -52,7 +51,7 @@ class Growth:
                 "volume_capability": request.capability(wanted, driver.capabilities, None),
                 "secrets": await self._secret(wanted.expand_secret, "NodeExpandSecretRef"),
             }
-            if driver.can(messages.CAN_STAGE):
+            if driver.can(abilities.CAN_STAGE):
                 staging = request.staging_path(self._settings.csi_dir, wanted)
                 asked["staging_target_path"] = self._settings.shown(staging)
             try:

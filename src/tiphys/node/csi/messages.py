@@ -10,10 +10,6 @@ STAGE, UNSTAGE = "/csi.v1.Node/NodeStageVolume", "/csi.v1.Node/NodeUnstageVolume
 PUBLISH, UNPUBLISH = "/csi.v1.Node/NodePublishVolume", "/csi.v1.Node/NodeUnpublishVolume"
 GET_STATS, EXPAND = "/csi.v1.Node/NodeGetVolumeStats", "/csi.v1.Node/NodeExpandVolume"
 
-# What a driver says that it can do.
-CAN_STAGE, CAN_GET_STATS, CAN_EXPAND = 1, 2, 3
-KNOWS_SINGLE_NODE_MULTI_WRITER, TAKES_GROUP = 5, 6
-
 TABLE = Table("""
 NodeGetInfoResponse
   1 node_id string

@@ -15,7 +15,7 @@ from typing import Any
 
 from tiphys.api import quantity, storage
 from tiphys.api.objects import name_of
-from tiphys.node.csi import messages
+from tiphys.node.csi import abilities
 from tiphys.node.objects import Ref
 from tiphys.node.volumes.context import Context, Volume, VolumeProblem
 
@@ -143,7 +143,7 @@ def gives_group(wanted: Wanted, driver: Mapping[str, Any] | None) -> bool:
 def capability(wanted: Wanted, abilities: frozenset[int], group: int | None) -> Object:
     """`group` is told to drivers that take it themselves."""
     access = wanted.access_modes[0] if wanted.access_modes else "ReadWriteOnce"
-    knows = messages.KNOWS_SINGLE_NODE_MULTI_WRITER in abilities
+    knows = abilities.KNOWS_SINGLE_NODE_MULTI_WRITER in abilities
     modes = {
         "ReadWriteOnce": ONE_NODE if knows else SINGLE_WRITER,
         "ReadOnlyMany": READERS,
@@ -154,7 +154,7 @@ def capability(wanted: Wanted, abilities: frozenset[int], group: int | None) -> 
     if wanted.is_block:
         return {**found, "block": {}}
     mount: Object = {"fs_type": wanted.fs_type, "mount_flags": list(wanted.mount_options)}
-    if group is not None and messages.TAKES_GROUP in abilities:
+    if group is not None and abilities.TAKES_GROUP in abilities:
         mount["volume_mount_group"] = str(group)
     return {**found, "mount": mount}
 

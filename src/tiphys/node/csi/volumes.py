@@ -24,7 +24,7 @@ from tiphys.api import resources
 from tiphys.api.errors import StatusError
 from tiphys.client.client import Client
 from tiphys.client.events import Recorder
-from tiphys.node.csi import records, request
+from tiphys.node.csi import abilities, records, request
 from tiphys.node.csi.growth import Growth
 from tiphys.node.csi.records import Record
 from tiphys.node.csi.request import Wanted
@@ -46,8 +46,6 @@ ATTACHMENTS = resources.get("storage.k8s.io", "v1", "volumeattachments")
 # Drivers that want to be asked again and again are asked as often as the kubelet looks at a pod, and as often is seen
 # whether a volume has become larger.
 AGAIN_SECONDS = 90.0
-# As in messages.py, which is imported when there is a driver.
-CAN_EXPAND = 3
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +146,7 @@ class CsiVolumes:
         path = await self.show(context, wanted)
         driver = self._driver(wanted)
         await self._growth.grow(driver, wanted, bound, Path(path))
-        if driver.can(CAN_EXPAND):
+        if driver.can(abilities.CAN_EXPAND):
             self._published[Path(path)] = self._now()
         return path
 
@@ -218,11 +216,10 @@ class CsiVolumes:
         return metadata
 
     async def _stage(self, work: _SetUp) -> None:
-        from tiphys.node.csi import messages
         from tiphys.wire.grpc import RpcError
 
         wanted = work.wanted
-        if wanted.mode == request.EPHEMERAL or not work.driver.can(messages.CAN_STAGE) or work.key in self._staged:
+        if wanted.mode == request.EPHEMERAL or not work.driver.can(abilities.CAN_STAGE) or work.key in self._staged:
             return
         path = request.staging_path(self._settings.csi_dir, wanted)
         if not mounts.is_mount(path):
@@ -375,10 +372,8 @@ def _remove_place(path: Path) -> None:
 
 async def _give_group(driver: Driver, context: Context, target: Path) -> None:
     """Drivers that take the group give it themselves."""
-    from tiphys.node.csi import messages
-
     group = context.fs_group
-    if group is None or driver.can(messages.TAKES_GROUP):
+    if group is None or driver.can(abilities.TAKES_GROUP):
         return
     policy = (context.pod["spec"].get("securityContext") or {}).get("fsGroupChangePolicy")
     matching = policy == "OnRootMismatch"
