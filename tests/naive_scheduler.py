@@ -13,6 +13,10 @@ from tiphys.scheduler.filters import taints
 from tiphys.scheduler.terms import PREFERRED, REQUIRED
 
 
+# What pods that say nothing get: key → skew.
+DEFAULTS = {"kubernetes.io/hostname": 3, "topology.kubernetes.io/zone": 5}
+
+
 def labels(obj):
     return obj["metadata"].get("labels") or {}
 
@@ -87,26 +91,34 @@ class Naive:
                 return spread.TOO_SKEWED
         return None
 
-    def spread_scores(self, pod, feasible):
-        """Points by node name, over names of feasible nodes."""
+    def spread_scores(self, pod, feasible, siblings=None):
+        """Points by node name, over names of feasible nodes. `siblings` is the selector for pods that say nothing."""
         said = pod["spec"].get("topologySpreadConstraints", [])
         soft = [constraint for constraint in said if constraint["whenUnsatisfiable"] == "ScheduleAnyway"]
         keys = [constraint["topologyKey"] for constraint in soft]
+        if not said:
+            soft = [{"topologyKey": key, "maxSkew": skew, "labelSelector": siblings} for key, skew in DEFAULTS.items()]
         ranked = [name for name in feasible if all(key in labels(self.nodes[name]) for key in keys)]
         total = dict.fromkeys(ranked, 0.0)
         for constraint in soft:
-            key = constraint["topologyKey"]
-            hosts = key == "kubernetes.io/hostname"
-            found = self.counts(pod, constraint, keys)
-            size = len(ranked) if hosts else len({labels(self.nodes[name])[key] for name in ranked})
-            for name in ranked:
-                node = self.nodes[name]
-                held = self.siblings_on(pod, constraint, node) if hosts else found.get(labels(node)[key], 0)
-                total[name] += held * math.log(size + 2) + constraint["maxSkew"] - 1
+            for name, points in self.points(pod, constraint, keys, ranked).items():
+                total[name] += points
         rounded = {name: math.floor(value + 0.5) for name, value in total.items()}
         most, least = max(rounded.values(), default=0), min(rounded.values(), default=0)
         points = {name: 100 * (most + least - value) / most if most else 100 for name, value in rounded.items()}
         return {name: points.get(name, 0.0) for name in feasible}
+
+    def points(self, pod, constraint, keys, ranked):
+        """What one soft constraint has against each node that has its label."""
+        key = constraint["topologyKey"]
+        there = [name for name in ranked if key in labels(self.nodes[name])]
+        if key == "kubernetes.io/hostname":
+            held, size = {n: self.siblings_on(pod, constraint, self.nodes[n]) for n in there}, len(ranked)
+        else:
+            found = self.counts(pod, constraint, keys or [key])
+            held = {name: found.get(labels(self.nodes[name])[key], 0) for name in there}
+            size = len({labels(self.nodes[name])[key] for name in there})
+        return {name: held[name] * math.log(size + 2) + constraint["maxSkew"] - 1 for name in there}
 
     # affinity
 

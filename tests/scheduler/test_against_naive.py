@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from builders import node, pod
@@ -106,23 +107,37 @@ def test_nodes_are_refused_for_the_same_reasons(seed):
                 assert related(found) == [r for r in [naive.reason(incoming, each)] if r]
 
 
+def some_of(rng, cluster, naive):
+    """Names of nodes, and the mask of their rows."""
+    names = rng.sample(list(naive.nodes), rng.randint(1, len(naive.nodes)))
+    feasible = np.zeros(cluster.state.table.rows, dtype=bool)
+    feasible[[cluster.state.table.row_of[name] for name in names]] = True
+    return names, feasible
+
+
 @pytest.mark.parametrize("seed", range(40))
-def test_nodes_get_the_same_points(seed):
+def test_nodes_are_liked_as_much(seed):
     rng = random.Random(seed)
     cluster, naive = setting(rng)
     incoming = some_pod(rng, "new", node="")
-    relation = cluster.state.asks(incoming).relation
-    if relation is None:
-        return
-    table, world = cluster.state.table, cluster.world
-    names = rng.sample(list(naive.nodes), rng.randint(1, len(naive.nodes)))
-    feasible = table.exists.copy()
-    feasible[:] = False
-    feasible[[table.row_of[name] for name in names]] = True
-    raw = likings(world.topology, relation._terms, relation._held, world.groups.tally, table.rows)
+    relation, world, table = cluster.state.asks(incoming).relation, cluster.world, cluster.state.table
+    raw = relation and likings(world.topology, relation._terms, relation._held, world.groups.tally, table.rows)
     for name, each in naive.nodes.items():
         assert (0 if raw is None else raw[table.row_of[name]]) == naive.liked(incoming, each)
-    if relation._spread.prefers:
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_nodes_get_the_same_points_for_spreading(seed):
+    rng = random.Random(seed)
+    cluster, naive = setting(rng)
+    selector = {"app": rng.choice("abc")}
+    for space in SPACES:
+        meta = {"name": "svc", "namespace": space}
+        cluster.world.siblings.put({"kind": "Service", "metadata": meta, "spec": {"selector": selector}})
+    incoming = some_pod(rng, "new", node="")
+    relation = cluster.state.asks(incoming).relation
+    names, feasible = some_of(rng, cluster, naive)
+    if relation is not None and relation._spread.prefers:
         points = relation._spread.scores(relation._siblings, feasible)
-        told = {name: points[table.row_of[name]] for name in names}
-        assert told == pytest.approx(naive.spread_scores(incoming, names))
+        told = {name: points[cluster.state.table.row_of[name]] for name in names}
+        assert told == pytest.approx(naive.spread_scores(incoming, names, {"matchLabels": selector}))

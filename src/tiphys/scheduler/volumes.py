@@ -24,6 +24,8 @@ Key = tuple[str, str]
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+# Phases in which a volume is no longer given to a claim.
+SPOKEN_FOR = ("Bound", "Released", "Failed")
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 
@@ -60,7 +62,8 @@ class Volumes:
         name = volume["metadata"]["name"]
         self.remove_volume(name)
         self._volumes[name] = volume
-        if (volume.get("status") or {}).get("phase") == "Available" or volume["spec"].get("claimRef"):
+        phase = (volume.get("status") or {}).get("phase")
+        if phase == "Available" or (volume["spec"].get("claimRef") and phase not in SPOKEN_FOR):
             self._available[class_of(volume)][name] = volume
 
     def remove_volume(self, name: str) -> None:
