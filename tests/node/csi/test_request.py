@@ -46,7 +46,7 @@ def test_a_volume_of_a_claim_says_all_that_its_driver_needs():
 
 
 @pytest.mark.parametrize(
-    ("access", "abilities", "mode"),
+    ("access", "able", "mode"),
     [
         ("ReadWriteOnce", (), 1),
         ("ReadOnlyMany", (), 3),
@@ -56,8 +56,8 @@ def test_a_volume_of_a_claim_says_all_that_its_driver_needs():
         ("ReadWriteOncePod", (abilities.KNOWS_SINGLE_NODE_MULTI_WRITER,), 6),
     ],
 )
-def test_access_modes_are_told_in_csis_words(access, abilities, mode):
-    found = request.capability(wanted(access_modes=(access,)), frozenset(abilities), None)
+def test_access_modes_are_told_in_csis_words(access, able, mode):
+    found = request.capability(wanted(access_modes=(access,)), frozenset(able), None)
     assert found["access_mode"] == {"mode": mode} and found["mount"]["fs_type"] == ""
 
 

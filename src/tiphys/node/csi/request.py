@@ -140,10 +140,10 @@ def gives_group(wanted: Wanted, driver: Mapping[str, Any] | None) -> bool:
     return bool(wanted.fs_type) and "ReadWriteOnce" in wanted.access_modes
 
 
-def capability(wanted: Wanted, abilities: frozenset[int], group: int | None) -> Object:
-    """`group` is told to drivers that take it themselves."""
+def capability(wanted: Wanted, able: frozenset[int], group: int | None) -> Object:
+    """`able` is what the driver can; `group` is told to drivers that take it themselves."""
     access = wanted.access_modes[0] if wanted.access_modes else "ReadWriteOnce"
-    knows = abilities.KNOWS_SINGLE_NODE_MULTI_WRITER in abilities
+    knows = abilities.KNOWS_SINGLE_NODE_MULTI_WRITER in able
     modes = {
         "ReadWriteOnce": ONE_NODE if knows else SINGLE_WRITER,
         "ReadOnlyMany": READERS,
@@ -154,7 +154,7 @@ def capability(wanted: Wanted, abilities: frozenset[int], group: int | None) -> 
     if wanted.is_block:
         return {**found, "block": {}}
     mount: Object = {"fs_type": wanted.fs_type, "mount_flags": list(wanted.mount_options)}
-    if group is not None and abilities.TAKES_GROUP in abilities:
+    if group is not None and abilities.TAKES_GROUP in able:
         mount["volume_mount_group"] = str(group)
     return {**found, "mount": mount}
 
