@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tiphys.aio import clock as clocks
+from tiphys.api.objects import parse_timestamp
 from tiphys.node.server.doors import PodUsage
 
 # Long enough that a burst of some milliseconds is no load, short enough that a load is seen while it is new.
@@ -103,6 +104,7 @@ class Rates:
 def rates(newest: Sample, before: Sample) -> dict[str, Rate]:
     """The rates between two readings; what began since then is measured from its start. Pure."""
     starts = {run.id: run.started_at for pod in newest.pods for run in pod.containers.values()}
+    starts |= {pod.id: started for pod in newest.pods if (started := _start_of(pod))}
     found = {}
     for name, (used, at) in newest.cpu.items():
         earlier, since = before.cpu.get(name) or (0, starts.get(name) or at)
@@ -110,6 +112,12 @@ def rates(newest: Sample, before: Sample) -> dict[str, Rate]:
         if window >= LEAST_SECONDS and used >= earlier:
             found[name] = Rate(int((used - earlier) / window), window, at)
     return found
+
+
+def _start_of(pod: PodUsage) -> float:
+    """When a pod began here; 0.0 where that is not known yet."""
+    text = (pod.pod.get("status") or {}).get("startTime")
+    return parse_timestamp(text) if text else 0.0
 
 
 def document(measured: Measured, memory_bytes: int) -> dict[str, Any]:
