@@ -178,6 +178,13 @@ async def test_a_port_that_is_taken_is_named(way):
     assert reason == "PortTaken" and f"port {way.settings.http_port}" in message and "--ingress-http-port" in message
 
 
+async def test_a_port_that_is_taken_when_tls_comes_leaves_http_as_it_is(way):
+    await way.put(service(), way.server("web"), ingress("front", rule("a.test")))
+    with socket.create_server(("127.0.0.1", way.settings.https_port)):
+        await way.put(tls_secret("a", "a.test"), ingress("front", rule("a.test"), tls=[{"secretName": "a"}]))
+        assert way.tools.said[-1][1] == "PortTaken" and (await way.get("a.test"))[0] == 200
+
+
 async def test_who_ends_a_pod_is_told_when_it_is_asked_nothing_more(way):
     pod = {"targetRef": {"uid": "u1"}}
     running_pod, leaving = endpoint("127.0.0.1") | pod, endpoint("127.0.0.1", terminating=True, ready=False) | pod

@@ -48,8 +48,8 @@ class WayIn:
     async def run(self) -> None:
         if self._ingress is None:
             return
-        await _publish(self._master)
         async with asyncio.TaskGroup() as group:
+            group.create_task(_publish(self._master), name="objects of ingresses")
             group.create_task(self._recorder.run(), name="events of ingresses")
             group.create_task(self._ingress.run(), name="ingress")
 

@@ -20,7 +20,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 
 from tiphys.ingress import runtime
@@ -88,6 +88,7 @@ class HaProxy:
 
     async def reload(self, files: Files) -> None:
         """Go on with these files: connections that there are, and those that come meanwhile, are served."""
+        await self._find_ports_free(files, self._bound())
         self._write(files)
         self._drain()
         self._signal(signal.SIGUSR2)
@@ -162,11 +163,21 @@ class HaProxy:
             if old.name not in files.content:
                 old.unlink()
 
-    async def _find_ports_free(self, files: Files) -> None:
+    def _bound(self) -> set[int]:
+        """The ports that it has by now, from the files that it has read."""
+        with contextlib.suppress(FileNotFoundError):
+            return self._ports((self._directory / CONFIG).read_text())
+        return set()
+
+    def _ports(self, config: str) -> set[int]:
+        settings = self._settings
+        return {port for port in (settings.http_port, settings.https_port) if f"bind {settings.bind}:{port}" in config}
+
+    async def _find_ports_free(self, files: Files, held: Set[int] = frozenset()) -> None:
         """The worker of a master that was killed gives its ports back within moments."""
         settings = self._settings
         wanted = {settings.http_port: "--ingress-http-port", settings.https_port: "--ingress-https-port"}
-        used = [port for port in wanted if f"bind {settings.bind}:{port}" in files.content[CONFIG]]
+        used = self._ports(files.content[CONFIG]) - held
         for _ in range(PORT_TRIES):
             taken = next((port for port in used if not _is_free(settings.bind, port)), 0)
             if not taken:
