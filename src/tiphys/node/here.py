@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,16 +131,16 @@ class Here:
     async def places(self) -> Mapping[str, PodPlaces]:
         """Where each pod takes space, by uid."""
         pids = {one.id: one.pid for one in await self._parts.runtime.containers() if one.state == "running"}
-        return {uid_of(worker.state.pod): self._places(worker.state, pids) for worker in self._workers()}
+        return {uid_of(worker.state.pod): await self._places(worker.state, pids) for worker in self._workers()}
 
-    def _places(self, state: PodState, pids: Mapping[str, int]) -> PodPlaces:
-        running = _running(state)
+    async def _places(self, state: PodState, pids: Mapping[str, int]) -> PodPlaces:
+        running, told = _running(state), await self._parts.volumes.measured(uid_of(state.pod))
         logs = self._parts.logs
         shared = state.pod["spec"].get("hostNetwork")
         return PodPlaces(
             layers={name: str(self._parts.runtime.layer(run.id)) for name, run in running.items()},
             logs={name: str(logs.path(state.pod, name, run.attempt).parent) for name, run in running.items()},
-            volumes=[*_measurable(state)],
+            volumes=[replace(volume, measured=told.get(volume.path)) for volume in _measurable(state)],
             pid=0 if shared else next((pids[run.id] for run in running.values() if run.id in pids), 0),
         )
 

@@ -20,6 +20,7 @@ from tiphys.node.devices.devices import Devices
 from tiphys.node.drivers import Drivers
 from tiphys.node.environment import Sources
 from tiphys.node.objects import Objects
+from tiphys.node.server.readings import FileSystem
 from tiphys.node.volumes.claims import Bound
 from tiphys.node.volumes.context import Context, VolumeProblem
 
@@ -236,6 +237,18 @@ async def test_a_volume_that_has_grown_is_expanded_and_the_claim_says_so(tmp_pat
         assert b.driver.last("NodeExpandVolume")["capacity_range"]["required_bytes"] == 3 << 30
         told = await b.client.get(claims, grown.claim["metadata"]["name"], "shop")
         assert told["status"]["capacity"] == {"storage": "3Gi"}
+
+
+async def test_a_driver_says_how_full_its_volumes_are(tmp_path):
+    async with bench(tmp_path) as b:
+        await b.serve()
+        await b.declare(attachRequired=False)
+        b.volumes._stats._now = lambda: 5.0
+        path = await b.show("u1")
+        assert await b.volumes.measured("u1") == {path: FileSystem(3, 1, 2, 0, 0)}
+        b.serving.cancel()
+        assert await b.volumes.measured("u1") == {path: FileSystem(3, 1, 2, 0, 0)}
+        assert await b.volumes.measured("u2") == {}
 
 
 async def test_a_driver_that_wants_to_be_asked_again_is_asked_again(tmp_path):

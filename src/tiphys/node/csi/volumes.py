@@ -28,7 +28,9 @@ from tiphys.node.csi import abilities, records, request
 from tiphys.node.csi.growth import Growth
 from tiphys.node.csi.records import Record
 from tiphys.node.csi.request import Wanted
+from tiphys.node.csi.stats import Stats
 from tiphys.node.objects import Objects, Ref
+from tiphys.node.server.readings import FileSystem
 from tiphys.node.settings import NodeSettings
 from tiphys.node.volumes import mounts, ownership
 from tiphys.node.volumes.context import Context, Volume, VolumeProblem
@@ -107,6 +109,7 @@ class CsiVolumes:
         self._objects = objects
         self._settings = settings
         self._now = now
+        self._stats = Stats(now)
         self._turns: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = weakref.WeakValueDictionary()
         self._staged: set[tuple[str, str]] = set()
         self._published: dict[Path, float] = {}
@@ -133,6 +136,16 @@ class CsiVolumes:
         """The attached volumes that are in use here, as the node's status names them."""
         held = {record.key for record in records.of_pods(self._settings.pods_dir).values() if record.attachable}
         return sorted(f"kubernetes.io/csi/{driver}^{handle}" for driver, handle in held)
+
+    async def measured(self, uid: str) -> dict[str, FileSystem]:
+        """How full a pod's volumes are, by path, where their drivers say."""
+        found = {}
+        for record in records.of_pod(self._settings.pods_dir / uid).values() if self.drivers else ():
+            driver = self.drivers.get(record.driver)
+            told = await self._stats.of(driver, record) if driver is not None else None
+            if told is not None:
+                found[str(self._settings.real(record.path))] = told
+        return found
 
     # showing
 
@@ -328,6 +341,7 @@ class CsiVolumes:
             await asyncio.to_thread(_remove_place, target)
             records.remove(directory)
             self._published.pop(target, None)
+            self._stats.forget(record.path)
             if record.attachable:
                 self.on_change()
             await self._unstage_unused(record)

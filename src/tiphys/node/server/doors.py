@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tiphys.node.log_lines import LogOptions
+from tiphys.node.server.readings import FileSystem
 from tiphys.runtime.door import Usage
 
 Object = Mapping[str, Any]
@@ -37,13 +38,17 @@ class PodUsage:
 
 @dataclass(frozen=True, slots=True)
 class VolumePlace:
-    """A volume of a pod on this machine; `claim` is the claim's name, "" for one that is the pod's own."""
+    """
+    A volume of a pod on this machine; `claim` is the claim's name, "" for one that is the pod's own. `measured` is what
+    its driver says of it.
+    """
 
     name: str
     path: str
     namespace: str = ""
     claim: str = ""
     in_memory: bool = False
+    measured: FileSystem | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import orjson
 from tiphys.aio import clock as clocks
 from tiphys.node.server import prometheus, rates, readings, summary
 from tiphys.node.server.disks import Disks
-from tiphys.node.server.doors import Counting, PodPlaces, PodsHere
+from tiphys.node.server.doors import Counting, PodPlaces, PodsHere, VolumePlace
 from tiphys.node.server.query import Query, is_set
 from tiphys.node.server.rates import Rates
 from tiphys.node.server.readings import FileSystem, Interface
@@ -85,6 +85,7 @@ class Figures:
         places = await self._here.places()
         claimed = [volume for place in places.values() for volume in place.volumes if volume.claim]
         systems = await asyncio.to_thread(_file_systems, [volume.path for volume in claimed])
+        systems |= _told(claimed)
         return prometheus.volumes(claimed, systems)
 
     async def _look(self, *, brief: bool) -> Looked:
@@ -105,11 +106,14 @@ class Figures:
 
     async def _storage(self, places: Iterable[PodPlaces]) -> Storage:
         about, paths, volumes = self._about, [], []
+        told: dict[str, FileSystem] = {}
         for place in places:
+            told |= _told(place.volumes)
             volumes += [volume.path for volume in place.volumes]
             paths += [volume.path for volume in place.volumes if not volume.claim]
             paths += [*place.layers.values(), *place.logs.values()]
         systems = await asyncio.to_thread(_file_systems, [str(about.data_dir), str(about.image_root), *volumes])
+        systems |= told
         whole = systems.get(str(about.data_dir)) or FileSystem(0, 0, 0, 0, 0)
         return Storage(whole, systems.get(str(about.image_root)) or whole, await self._disks.sizes(paths), systems)
 
@@ -132,6 +136,11 @@ def _json(document: object) -> Response:
 def _file_systems(paths: Iterable[str]) -> dict[str, FileSystem]:
     found = {path: readings.file_system(path) for path in dict.fromkeys(paths)}
     return {path: system for path, system in found.items() if system is not None}
+
+
+def _told(volumes: Iterable[VolumePlace]) -> dict[str, FileSystem]:
+    """What drivers say of theirs goes before what the kernel shows."""
+    return {volume.path: volume.measured for volume in volumes if volume.measured is not None}
 
 
 def _networks(places: Mapping[str, PodPlaces]) -> dict[str, list[Interface]]:

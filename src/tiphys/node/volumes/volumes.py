@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from tiphys.node.csi.volumes import CsiVolumes, DeviceFailed, NotReady
 from tiphys.node.environment import references as environment_references
 from tiphys.node.objects import Objects, Ref
+from tiphys.node.server.readings import FileSystem
 from tiphys.node.settings import NodeSettings
 from tiphys.node.volumes import config_map, downward, empty_dir, host_path, image, mounts, projected, secret
 from tiphys.node.volumes.claims import Claims
@@ -134,6 +135,10 @@ class Volumes:
         for root in (pod_dir / "volumes", pod_dir / "volumeDevices", pod_dir / "volume-subpaths", memory):
             if root.exists():
                 shutil.rmtree(root)
+
+    async def measured(self, uid: str) -> Mapping[str, FileSystem]:
+        """How full volumes are whose drivers know it better than the file system that shows, by path."""
+        return await self._csi.measured(uid)
 
     def directories(self) -> set[str]:
         """The uids that have something on disk or in memory."""
