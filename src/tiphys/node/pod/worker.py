@@ -23,6 +23,7 @@ from tiphys.node.pod.phase import FINAL
 from tiphys.node.pod.plan import plan
 from tiphys.node.pod.state import PodState
 from tiphys.node.pod.status import Host, pod_status
+from tiphys.node.volumes.context import VolumeProblem
 from tiphys.node.volumes.volumes import follows_metadata
 
 Object = dict[str, Any]
@@ -207,6 +208,10 @@ class PodWorker:
     async def _tear_down(self) -> None:
         try:
             await stopping.tear_down(self.work)
+        except VolumeProblem as problem:
+            # A driver that is away is waited for: what it has mounted is its own to unmount.
+            log.warning("pod %s is not taken down yet: %s", spec.described(self.state.pod), problem)
+            await asyncio.sleep(SURPRISE_SECONDS)
         except Exception:
             # Whatever holds the pod here (a busy mount, a runtime that is away) may let go later.
             log.exception("pod %s could not be taken down, trying again", spec.described(self.state.pod))
