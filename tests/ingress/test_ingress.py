@@ -166,7 +166,7 @@ async def test_with_the_last_ingress_it_goes(way):
     front = ingress("front", rule("a.test"))
     await way.put(service(), front)
     await way.remove(front)
-    assert running(way.settings.run_dir) is None
+    assert running(way.settings.run_dir) is None and not way.settings.run_dir.exists()
     with pytest.raises(ConnectionRefusedError):
         await way.get("a.test")
 

@@ -95,9 +95,9 @@ class HaProxy:
         await self._ready(files)
 
     async def stop(self) -> None:
-        """End it; its ports are free afterwards."""
+        """End it; its ports are free afterwards, and nothing of it is left."""
         self.close()
-        await asyncio.to_thread(end, self._directory)
+        await asyncio.to_thread(remove, self._directory)
 
     def close(self) -> None:
         """Let it go on alone."""

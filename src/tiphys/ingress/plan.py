@@ -14,13 +14,13 @@ from typing import Any
 from tiphys.api.objects import annotations_of, is_deleting, key_of, name_of, namespace_of
 from tiphys.ingress.certificates import BadCertificate, bundle
 from tiphys.ingress.routes import Backend, Certificate, Filter, Match, Pool, RedirectToHttps, Route, Table
+from tiphys.ingress.settings import CONTROLLER
 
 Object = Mapping[str, Any]
 Stored = dict[str, Any]
 Key = tuple[str, str]
 Find = Callable[[str, str], Object | None]
 
-CONTROLLER = "tiphys.io/ingress"
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 REDIRECT_ANNOTATION = "tiphys.io/redirect-to-https"
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+# What classes of ours name.
+CONTROLLER = "tiphys.io/ingress"
+
 
 @dataclass(frozen=True, slots=True)
 class IngressSettings:

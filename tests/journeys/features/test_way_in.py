@@ -8,6 +8,7 @@ import shutil
 import signal
 import ssl
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -220,14 +221,23 @@ def test_no_request_fails_while_versions_routes_and_the_server_change(front):
     assert visitors.failures == [] and visitors.seen == {"shop-1", "shop-2", "shop-3"}
 
 
+def test_down_ends_the_data_plane_and_up_brings_it_back(front):
+    directory = Path(json.loads((front.data / "cluster.json").read_text())["run_dir"]) / "ingress"
+    assert (directory / "haproxy.pid").exists()
+    front.down()
+    assert not directory.exists() and refused(front)
+    front.up()
+    eventually(lambda: not refused(front) and ask(front, "shop.test")[0] == 200, "it is served again")
+
+
+def refused(live):
+    try:
+        ask(live, "shop.test")
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def test_with_the_last_ingress_the_ports_are_free(front):
     front.kubectl("delete", "ingress", "front")
-
-    def refused():
-        try:
-            ask(front, "shop.test")
-        except ConnectionRefusedError:
-            return True
-        return False
-
-    eventually(refused, "nobody listens")
+    eventually(lambda: refused(front), "nobody listens")
