@@ -106,6 +106,9 @@ class CsiDriver:
 
     def publish(self, asked):
         (self.data(asked) / "told.json").write_text(json.dumps(asked))
+        if asked["volume_capability"]["block"] is not None:
+            Path(asked["target_path"]).touch()  # a real one would bind its device here
+            return
         self._show(self.data(asked), Path(asked["target_path"]))
 
     def expand(self, asked):
@@ -116,8 +119,10 @@ class CsiDriver:
         path = Path(asked.get("target_path") or asked["staging_target_path"]).resolve()
         if self.mounting:
             mounts.unmount_below(path)
-        if path.exists():
+        if path.is_dir():
             path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
 
     def _show(self, source, target):
         target = target.resolve()

@@ -239,6 +239,22 @@ async def test_a_volume_that_has_grown_is_expanded_and_the_claim_says_so(tmp_pat
         assert told["status"]["capacity"] == {"storage": "3Gi"}
 
 
+async def test_a_block_device_is_published_at_a_path_of_its_own_and_taken_away(tmp_path):
+    async with bench(tmp_path) as b:
+        await b.serve()
+        await b.declare(attachRequired=False)
+        block = persistent()
+        block.volume["spec"]["volumeMode"] = "Block"
+        path = await b.volumes.show_claim(b.context(securityContext={"fsGroup": 7}), {"name": "v"}, block)
+        told = b.driver.last("NodePublishVolume")
+        assert told["target_path"] == path == str(b.settings.csi_dir / "volumeDevices" / "publish" / "v" / "u1")
+        assert told["volume_capability"]["mount"] is None
+        assert told["staging_target_path"] == str(b.settings.csi_dir / "volumeDevices" / "staging" / "v")
+        await b.volumes.release("u1")
+        assert b.driver.methods[-2:] == ["NodeUnpublishVolume", "NodeUnstageVolume"]
+        assert records.of_pods(b.settings.pods_dir) == records.staged(b.settings.csi_dir) == {}
+
+
 async def test_a_driver_says_how_full_its_volumes_are(tmp_path):
     async with bench(tmp_path) as b:
         await b.serve()

@@ -8,6 +8,8 @@ from node_builders import container, new_pod, settings
 from plugin_builders import DevicePlugin
 from tiphys.node.devices.devices import Devices, DevicesFailed, is_extended
 from tiphys.node.devices.grant import given
+from tiphys.node.devices.taker import DeviceTaker
+from tiphys.node.plugins.registrar import Info, Refused
 from tiphys.runtime.door import ContainerSpec, Device, Mount
 from tiphys.wire.grpc import RpcError
 
@@ -151,6 +153,25 @@ def test_one_that_was_admitted_before_a_crash_could_write_it_down_is_given_devic
     async def scenario(bench):
         found = await answers(bench, pod_with(1, "u9"))
         assert found[0]["envs"]["DEVICES"] == "d0"
+
+    on_a_bench(tmp_path, scenario)
+
+
+def test_a_plugin_may_show_itself_by_a_socket_instead(tmp_path):
+    async def scenario(bench):
+        taker = DeviceTaker(bench.devices, bench.settings)
+        info = Info(
+            "DevicePlugin", "example.com/other", str(bench.settings.device_plugins_dir / "null.sock"), ("v1beta1",)
+        )
+        await taker.add(info)
+        async with asyncio.timeout(5):
+            while bench.devices.resources().get("example.com/other") != (2, 2):
+                await bench.changed.wait()
+                bench.changed.clear()
+        await taker.remove(info)
+        assert bench.devices.resources()["example.com/other"] == (0, 0)
+        with pytest.raises(Refused, match="manager version v1beta1 is not among"):
+            await taker.add(Info("DevicePlugin", "example.com/other", info.endpoint, ("v1",)))
 
     on_a_bench(tmp_path, scenario)
 
