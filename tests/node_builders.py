@@ -28,7 +28,8 @@ MACHINE = Machine(ROOM, ROOM, 8 << 30, "n1", "amd64", {"kubeletVersion": "v1.36.
 
 def settings(root: Path, **changes: Any) -> NodeSettings:
     given = {"node_name": "n1", "node_ip": "192.0.2.1", "data_dir": root / "data", "run_dir": root / "run"}
-    given |= {"log_dir": root / "logs", "tmpfs_volumes": False, "resolv_conf": root / "none", **changes}
+    given |= {"log_dir": root / "logs", "tmpfs_volumes": False, "resolv_conf": root / "none", "eviction_hard": ""}
+    given |= changes
     return NodeSettings(**given)
 
 

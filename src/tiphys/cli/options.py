@@ -41,9 +41,9 @@ def add_network(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--insecure-registry", action="append", metavar="HOST[:PORT]", help="a registry on plain HTTP")
     sub.add_argument("--registry-mirror", action="append", metavar="REGISTRY=HOST[:PORT]", help="ask this host first")
     sub.add_argument("--storage-root", type=Path, metavar="DIR", help="the images (containers/storage)")
-    sub.add_argument("--kubelet-dir", type=Path, metavar="LINK", help="a link by which drivers know the node's files")
     sub.add_argument("--shutdown-grace", type=float, metavar="SECONDS", help="for pods, by priority, when it goes down")
     sub.add_argument("--shutdown-grace-critical", type=float, metavar="SECONDS", help="critical pods' part of it")
+    sub.add_argument("--kubelet-dir", type=Path, metavar="LINK", help="a link by which drivers know the node's files")
     sub.add_argument("--static-pods", type=Path, metavar="DIR", help="manifests of pods that this node runs by itself")
     sub.add_argument("--system-reserved", metavar="cpu=200m,memory=512Mi", help="what pods may not ask for")
     hard = standard.eviction_hard.partition(",")[0]
