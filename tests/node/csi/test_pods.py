@@ -86,5 +86,7 @@ async def test_a_claims_volume_outlives_the_agent_and_is_undone_after_the_pod_le
                 if methods[-1] == "NodeUnstageVolume":
                     break
                 await asyncio.sleep(0.1)
-        assert methods == ["NodeStageVolume", "NodePublishVolume", "NodeUnpublishVolume", "NodeUnstageVolume"]
+        # A kill in the midst of the end lets a step be asked for twice, as drivers must bear.
+        in_order = ["NodeStageVolume", "NodePublishVolume", "NodeUnpublishVolume", "NodeUnstageVolume"]
+        assert list(dict.fromkeys(methods)) == in_order
         assert mounts.below(box.agent.settings.data_dir) == [] and (state / "h1" / "kept").exists()
