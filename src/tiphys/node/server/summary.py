@@ -18,6 +18,8 @@ from tiphys.runtime.disk_usage import DiskUsage
 from tiphys.runtime.door import Usage
 
 Document = dict[str, Any]
+# What a pod has beside it are the kernel's own devices of every network namespace.
+POD_INTERFACE = "eth0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def _pod(pod: PodUsage, looked: Looked) -> Document:
     }
     networks = looked.networks.get(meta["uid"])
     if networks:
-        document["network"] = _network(networks, networks[0].name, timestamp(pod.whole.at))
+        document["network"] = _network(networks, POD_INTERFACE, timestamp(pod.whole.at))
     return document
 
 
