@@ -51,6 +51,7 @@ from tiphys.controllers.servicecidr.controller import ServiceCidrController
 from tiphys.controllers.statefulset.controller import StatefulSetController
 from tiphys.controllers.tainteviction.controller import TaintEvictionController
 from tiphys.controllers.ttlafterfinished.controller import TtlAfterFinishedController
+from tiphys.controllers.vacprotection.controller import VacProtectionController
 from tiphys.controllers.volumeexpand.controller import VolumeExpandController
 from tiphys.reconcile.tools import Tools
 from tiphys.scheduler.scheduler import Scheduler
@@ -135,6 +136,7 @@ def build(master: Master, informers: Informers) -> list[Run]:
         EphemeralVolumeController(tools("ephemeral-volume-controller", "ephemeral_volume")).run,
         VolumeExpandController(tools("expand-controller", "volume_expand")).run,
         AttachDetachController(tools("attachdetach-controller")).run,
+        VacProtectionController(tools("volumeattributesclass-protection-controller")).run,
         JobController(tools("job-controller")).run,
         CronJobController(tools("cronjob-controller")).run,
         TtlAfterFinishedController(tools("ttl-after-finished-controller")).run,

@@ -1,0 +1,1 @@
+"""A VolumeAttributesClass that claims or volumes name is not removed under them."""
