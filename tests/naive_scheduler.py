@@ -12,7 +12,6 @@ from tiphys.scheduler import affinity, spread
 from tiphys.scheduler.filters import taints
 from tiphys.scheduler.terms import PREFERRED, REQUIRED
 
-
 # What pods that say nothing get: key → skew.
 DEFAULTS = {"kubernetes.io/hostname": 3, "topology.kubernetes.io/zone": 5}
 

@@ -1,4 +1,4 @@
-"""A cluster for the scheduler's decisions: `Cluster(node("a")).place(pod("web", node=""))` gives a name or a Refusal."""
+"""A cluster for the scheduler's decisions: `Cluster(node("a")).place(pod("web", node=""))` gives a name or Refusal."""
 
 from tiphys.scheduler.decide import Refusal, choose
 from tiphys.scheduler.state import State

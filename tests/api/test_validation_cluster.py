@@ -56,7 +56,10 @@ def test_a_claim_does_not_change_and_does_not_shrink():
     smaller = {"spec": {**CLAIM["spec"], "resources": {"requests": {"storage": "1Mi"}}}}
     bound = {**old, "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}
     assert fields(update_complaints(bound, smaller)) == ["spec.resources.requests.storage"]
-    assert fields(update_complaints(old, {"spec": {**CLAIM["spec"], "storageClassName": "x"}})) == ["spec"]
+    of_class = {"spec": {**CLAIM["spec"], "storageClassName": "x"}}
+    assert update_complaints(old, of_class) == [], "a class that became the default later serves it"
+    of_other = {"spec": {**CLAIM["spec"], "storageClassName": "y"}}
+    assert fields(update_complaints(created("v1", "PersistentVolumeClaim", of_class), of_other)) == ["spec"]
 
 
 def test_a_class_makes_what_it_always_made():
