@@ -323,4 +323,4 @@ def test_what_needs_a_node_says_so(kubectl, refused):
     assert kubectl("logs", "p") == ""
     assert refused("exec", "p", "--", "true").endswith("pod p does not have a host assigned")
     assert "not found" in refused("logs", "none")
-    assert "Metrics API not available" in refused("top", "pods")
+    assert "metrics not available yet" in refused("top", "pods")
