@@ -100,7 +100,8 @@ def delete_pod(cluster, dice):
 
 
 def restart_rollout(cluster, dice):
-    cluster.kubectl("rollout", "restart", dice.choice(("deployment/web", "statefulset/db")))
+    # kubectl refuses a second restart within a second.
+    cluster.try_kubectl("rollout", "restart", dice.choice(("deployment/web", "statefulset/db")))
 
 
 FAULTS = (kill_server, kill_monitor, kill_container, kill_container, delete_pod, restart_rollout)
